@@ -1,0 +1,1 @@
+"""The stores, one module each; `transfer` knows them by name only."""

@@ -1,0 +1,182 @@
+"""A file that is not yet one: temporary name, notes of what arrived, publication.
+
+All of it is blocking; `backends.local` calls it in threads. Beside the target
+`model.bin` lie, until it is whole, `.transfer-<id>.partial` with the bytes and
+`.transfer-<id>.receipts` with one line of JSON for each part that is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transfer.checksums import Checksum
+from transfer.errors import (
+    DiskFullError,
+    ExistsError,
+    IntegrityError,
+    LocalError,
+    UploadGoneError,
+)
+from transfer.model import Receipt
+from transfer.sizes import format_size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_OURS = re.compile(r"\.transfer-[0-9a-f]{32}\.(partial|receipts)")
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a file name is that of an unfinished transfer."""
+    return _OURS.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PartialFile:
+    """The unfinished file of one upload; `path` is what it will be."""
+
+    path: Path
+    id: str
+    durable: bool
+
+    def __post_init__(self) -> None:
+        """Raise UploadGoneError for an id that we never gave out."""
+        if not _ID.fullmatch(self.id):
+            raise UploadGoneError(f"{self.id[:40]!r} is no upload of this store")
+
+    @property
+    def temporary(self) -> Path:
+        """Where the bytes are."""
+        return self.path.with_name(f".transfer-{self.id}.partial")
+
+    @property
+    def notes(self) -> Path:
+        """Where the receipts are."""
+        return self.path.with_name(f".transfer-{self.id}.receipts")
+
+    def create(self, size: int, *, no_clobber: bool) -> None:
+        """Make the file with its full length, and the folders above it."""
+        make_folders(self.path.parent, durable=self.durable)
+        if self.path.is_dir():
+            raise LocalError(f"cannot write {self.path}: it is a folder", hint="name a file in it")
+        if no_clobber and self.path.exists():
+            raise ExistsError(f"{self.path} exists")
+        self._check_space(size)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(self.temporary, flags, 0o666)
+        try:
+            os.ftruncate(fd, size)
+        finally:
+            os.close(fd)
+
+    def open(self) -> int:
+        """Return a descriptor to write to; UploadGoneError if the upload is none any more."""
+        try:
+            return os.open(self.temporary, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise self._gone() from None
+
+    def note(self, receipt: Receipt) -> None:
+        """Write down that a part is there; one short append, so lines do not mix."""
+        line = json.dumps([receipt.number, receipt.size, str(receipt.checksum or "")]) + "\n"
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(self.notes, flags, 0o600)
+        try:
+            os.write(fd, line.encode())
+        finally:
+            os.close(fd)
+
+    def receipts(self) -> list[Receipt]:
+        """Read what was noted, by number; a line that a crash cut short does not count."""
+        if not self.temporary.exists():
+            raise self._gone()
+        try:
+            lines = self.notes.read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        found: dict[int, Receipt] = {}
+        for line in lines:
+            with suppress(ValueError):
+                number, size, text = json.loads(line)
+                checksum = Checksum.parse(text) if text else None
+                found[number] = Receipt(number, size, etag_of(checksum), checksum)
+        return [found[number] for number in sorted(found)]
+
+    def publish(self, size: int | None, *, no_clobber: bool) -> os.stat_result:
+        """Make the file durable and give it its name: file, rename, folder, in this order."""
+        fd = self.open()
+        try:
+            found = os.fstat(fd)
+            if found.st_size != size:
+                raise IntegrityError(
+                    f"{self.path}: {found.st_size} bytes arrived, {size} were expected"
+                )
+            if self.durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        if no_clobber:
+            self._link()
+        else:
+            self.temporary.replace(self.path)
+        if self.durable:
+            sync_folder(self.path.parent)
+        self.remove()
+        return found
+
+    def remove(self) -> None:
+        """Take away what is unfinished; never the file itself."""
+        self.temporary.unlink(missing_ok=True)
+        self.notes.unlink(missing_ok=True)
+
+    def _link(self) -> None:
+        """Give the file its name only if that is free; a rename would replace."""
+        try:
+            os.link(self.temporary, self.path)
+        except FileExistsError:
+            raise ExistsError(f"{self.path} exists") from None
+
+    def _check_space(self, size: int) -> None:
+        disk = os.statvfs(self.path.parent)
+        free = disk.f_bavail * disk.f_frsize
+        if size > free:
+            raise DiskFullError(
+                f"cannot write {self.path}: it needs {format_size(size)}, {format_size(free)} are"
+                " free",
+                hint="free some space and run it again",
+            )
+
+    def _gone(self) -> UploadGoneError:
+        return UploadGoneError(f"the upload {self.id} of {self.path} is not open any more")
+
+
+def etag_of(checksum: Checksum | None) -> str:
+    """Return what a part of a local upload has for an ETag."""
+    return f'"{checksum.value.hex()}"' if checksum else ""
+
+
+def make_folders(folder: Path, *, durable: bool) -> None:
+    """Make a folder and those above it; what was made survives a crash if durable."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        if durable:
+            sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,108 @@
+"""Reading and writing through presigned requests: shared by the stores that use them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from transfer.errors import DamagedInTransitError, PreconditionError, SourceChangedError
+from transfer.store import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from transfer.errors import TransferError
+    from transfer.model import ObjectInfo, Span
+    from transfer.store import Mover, Response, SignedRequest, Sink, Source, Tls
+    from transfer.tally import Tally
+
+ErrorOf: TypeAlias = "Callable[[Response], TransferError]"
+
+
+async def send_signed(
+    mover: Mover,
+    signed: SignedRequest,
+    source: Source,
+    tally: Tally,
+    *,
+    tls: Tls | None,
+    error_of: ErrorOf,
+) -> Response:
+    """Send a source with a presigned PUT; anything but 2xx is raised."""
+    request = Request(signed.method, signed.url, signed.headers, tls=tls)
+    answer = await mover.exchange(request, source=source, tally=tally)
+    if not answer.ok:
+        raise error_of(answer)
+    return answer
+
+
+class RemoteObject:
+    """An object read by presigned ranged requests, pinned to its version.
+
+    `sign` is asked for a permission before each range: it may keep one until it expires.
+    """
+
+    def __init__(
+        self,
+        info: ObjectInfo,
+        mover: Mover,
+        sign: Callable[[], Awaitable[SignedRequest]],
+        *,
+        tls: Tls | None,
+        error_of: ErrorOf,
+    ) -> None:
+        self.info = info
+        self._mover = mover
+        self._sign = sign
+        self._tls = tls
+        self._error_of = error_of
+
+    def source(self, span: Span) -> Source:
+        """Return a range."""
+        return _RemoteSpan(self, span)
+
+    async def read(self, span: Span, sink: Sink, tally: Tally) -> None:
+        """Pour one range into a sink."""
+        if not span.size:
+            return
+        signed = await self._sign()
+        headers = dict(signed.headers)
+        version = self.info.version
+        if version:
+            headers["If-Match"] = version
+        request = Request(signed.method, signed.url, headers, span=span, tls=self._tls)
+        answer = await self._mover.exchange(request, sink=sink, tally=tally)
+        if not answer.ok:
+            error = self._error_of(answer)
+            raise self._changed() if isinstance(error, PreconditionError) else error
+        self._check_version(answer.headers.get("etag"))
+        if tally.moved != span.size:
+            raise DamagedInTransitError(
+                f"{self.info.key}: {tally.moved} bytes arrived, {span.size} were asked for"
+            )
+
+    def _check_version(self, etag: str | None) -> None:
+        """Servers that ignore If-Match still say what they sent."""
+        version = self.info.version
+        if etag and version and etag.strip('"') != version.strip('"'):
+            raise self._changed()
+
+    def _changed(self) -> SourceChangedError:
+        return SourceChangedError(
+            f"{self.info.key} was replaced while it was read",
+            hint="transfer it again to get the new version",
+        )
+
+
+class _RemoteSpan:
+    extent = None
+
+    def __init__(self, remote: RemoteObject, span: Span) -> None:
+        self._remote = remote
+        self._span = span
+
+    @property
+    def size(self) -> int:
+        return self._span.size
+
+    async def pour(self, sink: Sink, tally: Tally) -> None:
+        await self._remote.read(self._span, sink, tally)

@@ -1,0 +1,139 @@
+"""The S3 client for control calls: made from the settings, its errors translated.
+
+SDK retries are off, because the engine is the one authority for them; checksums
+are sent only where an operation requires them, because trailers that nobody
+asked for have ended up inside objects of compatible stores.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore import exceptions as sdk
+
+from backends.s3_errors import error_of
+from transfer.errors import (
+    ConnectionLostError,
+    CredentialsError,
+    StalledError,
+    StoreError,
+    TlsError,
+    UsageError,
+)
+from transfer.redaction import redact
+from transfer.signing import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator
+
+    from aiobotocore.session import AioSession
+    from types_aiobotocore_s3 import S3Client
+
+    from transfer.settings import Settings
+
+_CREDENTIALS_HINT = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+
+
+class Keyring:
+    """The credentials of the AWS chain; temporary ones are renewed as they run out."""
+
+    def __init__(self, session: AioSession) -> None:
+        self._session = session
+
+    async def current(self) -> Credentials:
+        """Return credentials to sign with now; CredentialsError if there are none."""
+        with sdk_errors("find credentials"):
+            found = await self._session.get_credentials()
+            if found is None:
+                raise CredentialsError("no AWS credentials found", hint=_CREDENTIALS_HINT)
+            frozen = await found.get_frozen_credentials()
+        return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+
+@asynccontextmanager
+async def open_client(
+    settings: Settings, *, endpoint_url: str | None
+) -> AsyncIterator[tuple[S3Client, Keyring]]:
+    """Open a client; UsageError for an endpoint or a profile that cannot be used."""
+    session = get_session()
+    verify: bool | str | None = settings.aws_ca_bundle
+    if settings.s3_ignore_tls:
+        verify = False
+    with sdk_errors("open the S3 client"):
+        opened = session.create_client(
+            "s3",
+            endpoint_url=endpoint_url,
+            region_name=settings.aws_region,
+            verify=verify,
+            config=_config(settings),
+        )
+        client = await opened.__aenter__()
+    try:
+        yield client, Keyring(session)
+    finally:
+        await opened.__aexit__(None, None, None)
+
+
+def _config(settings: Settings) -> AioConfig:
+    return AioConfig(
+        signature_version="s3v4",
+        retries={"total_max_attempts": 1},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": settings.s3_addressing_style},
+        connect_timeout=settings.connect_timeout,
+        # Complete may keep quiet for minutes on a large object.
+        read_timeout=900,
+        max_pool_connections=64,
+    )
+
+
+@contextmanager
+def sdk_errors(what: str) -> Generator[None]:
+    """Translate the SDK's exceptions; `what` says what was asked."""
+    try:
+        yield
+    except sdk.ClientError as error:
+        answer = error.response
+        said = answer.get("Error", {})
+        meta = answer.get("ResponseMetadata", {})
+        headers = {str(n).lower(): str(v) for n, v in meta.get("HTTPHeaders", {}).items()}
+        code = str(said.get("Code", ""))
+        raise error_of(
+            what,
+            int(meta.get("HTTPStatusCode", 0)),
+            "" if code.isdecimal() else code,
+            _short(str(said.get("Message", ""))),
+            headers,
+        ) from None
+    except (sdk.NoCredentialsError, sdk.PartialCredentialsError, sdk.CredentialRetrievalError):
+        raise CredentialsError(f"{what}: no AWS credentials", hint=_CREDENTIALS_HINT) from None
+    except sdk.ProfileNotFound as error:
+        raise UsageError(str(error), hint="check AWS_PROFILE") from None
+    except sdk.SSLError as error:
+        raise TlsError(
+            f"{what}: no secure connection to {redact(_endpoint(error))}",
+            hint="check the certificate, or set AWS_CA_BUNDLE",
+        ) from None
+    except (sdk.ConnectTimeoutError, sdk.ReadTimeoutError) as error:
+        raise StalledError(f"{what}: no answer from {redact(_endpoint(error))}") from None
+    except (sdk.HTTPClientError, sdk.ConnectionError) as error:
+        raise ConnectionLostError(f"{what}: cannot reach {redact(_endpoint(error))}") from None
+    except sdk.ParamValidationError as error:
+        raise UsageError(f"{what}: {_short(str(error))}") from None
+    except sdk.BotoCoreError as error:
+        raise StoreError(f"{what}: {type(error).__name__}") from None
+    except ValueError as error:
+        raise UsageError(f"{what}: {_short(str(error))}") from None
+
+
+def _endpoint(error: sdk.BotoCoreError) -> str:
+    return str(error.kwargs.get("endpoint_url") or "the endpoint")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else line[:297] + "..."

@@ -1,0 +1,114 @@
+"""What S3 and its compatibles say, as our errors.
+
+Source: "List of error codes" of the Amazon S3 API reference. The code decides,
+where there is one; compatibles disagree on statuses.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from transfer.errors import (
+    AccessError,
+    ConnectionLostError,
+    CredentialsError,
+    DamagedInTransitError,
+    ExistsError,
+    ExpiredError,
+    NotFoundError,
+    PreconditionError,
+    RejectedError,
+    ThrottledError,
+    TransferError,
+    UnavailableError,
+    UnsupportedError,
+    UploadGoneError,
+)
+from transfer.statuses import error_of_status, retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KEYS_HINT = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the endpoint"
+_BY_CODE: dict[str, tuple[type[TransferError], str]] = {
+    "NoSuchKey": (NotFoundError, ""),
+    "NoSuchBucket": (NotFoundError, "check the name of the bucket"),
+    "NoSuchUpload": (UploadGoneError, ""),
+    "AccessDenied": (AccessError, "check what the credentials may do in this bucket"),
+    "AllAccessDisabled": (AccessError, ""),
+    "InvalidAccessKeyId": (CredentialsError, _KEYS_HINT),
+    "SignatureDoesNotMatch": (CredentialsError, _KEYS_HINT),
+    "InvalidToken": (CredentialsError, _KEYS_HINT),
+    "ExpiredToken": (ExpiredError, "the temporary credentials have expired: get new ones"),
+    "RequestTimeTooSkewed": (CredentialsError, "set this machine's clock"),
+    "PreconditionFailed": (PreconditionError, ""),
+    "ConditionalRequestConflict": (PreconditionError, "another upload of this key came between"),
+    "BadDigest": (DamagedInTransitError, ""),
+    "InvalidDigest": (DamagedInTransitError, ""),
+    "IncompleteBody": (DamagedInTransitError, ""),
+    "XAmzContentChecksumMismatch": (DamagedInTransitError, ""),
+    "XAmzContentSHA256Mismatch": (DamagedInTransitError, ""),
+    "RequestTimeout": (ConnectionLostError, ""),
+    "SlowDown": (ThrottledError, ""),
+    "Throttling": (ThrottledError, ""),
+    "ThrottlingException": (ThrottledError, ""),
+    "RequestLimitExceeded": (ThrottledError, ""),
+    "TooManyRequests": (ThrottledError, ""),
+    "ServiceUnavailable": (ThrottledError, ""),
+    "InternalError": (UnavailableError, ""),
+    "NotImplemented": (UnsupportedError, ""),
+    "EntityTooSmall": (RejectedError, "a part is smaller than the store allows"),
+    "EntityTooLarge": (RejectedError, "the object is larger than the store allows"),
+    "PermanentRedirect": (RejectedError, "the bucket is in another region: set AWS_DEFAULT_REGION"),
+    "AuthorizationHeaderMalformed": (
+        RejectedError,
+        "the bucket is in another region: set AWS_DEFAULT_REGION",
+    ),
+    "AuthorizationQueryParametersError": (
+        RejectedError,
+        "the bucket may be in another region: set AWS_DEFAULT_REGION",
+    ),
+}
+_CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
+_MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
+
+
+def error_of(
+    what: str, status: int, code: str, reason: str, headers: Mapping[str, str]
+) -> TransferError:
+    """Return the error for an answer; `what` says what was asked, such as "stat s3://b/k"."""
+    said = f"{status} {code}".strip() + (f" ({reason})" if reason else "")
+    message = f"{what}: {said}"
+    if "expired" in reason.lower() and code in {"AccessDenied", "ExpiredToken", ""}:
+        return ExpiredError(message)
+    kind, hint = _BY_CODE.get(code, (None, ""))
+    if kind is None:
+        return error_of_status(status, headers, message)
+    if kind is ThrottledError:
+        return ThrottledError(message, retry_after=retry_after(headers))
+    return kind(message, hint=hint)
+
+
+def error_of_answer(
+    what: str, status: int, headers: Mapping[str, str], body: bytes
+) -> TransferError:
+    """Return the error for an answer of the data path, whose XML is read leniently."""
+    code = _CODE.search(body)
+    reason = _MESSAGE.search(body)
+    return error_of(
+        what,
+        status,
+        code[1].decode(errors="replace") if code else "",
+        _printable(reason[1]) if reason else "",
+        headers,
+    )
+
+
+def refused_overwrite(error: TransferError) -> TransferError:
+    """Read a failed If-None-Match as what it was asked for."""
+    return ExistsError(error.message) if isinstance(error, PreconditionError) else error
+
+
+def _printable(text: bytes) -> str:
+    return "".join(char for char in text.decode(errors="replace") if char.isprintable())

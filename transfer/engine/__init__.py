@@ -1,0 +1,140 @@
+"""The engine: `async with Engine() as engine: await engine.push(...)`."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from transfer.engine.bus import EventBus
+from transfer.engine.expand import Filter, check_target
+from transfer.engine.report import Failure, Options, Report, SomeFailedError
+from transfer.engine.run import Run
+from transfer.engine.stores import Stores
+from transfer.errors import UsageError
+from transfer.mover import open_mover
+from transfer.registry import locate
+from transfer.settings import Settings
+from transfer.store import Context
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from transfer.engine.bus import Subscription
+    from transfer.events import Event
+    from transfer.locations import Location
+
+    Place: TypeAlias = str | os.PathLike[str]
+
+__all__ = ["Engine", "Failure", "Filter", "Options", "Report", "SomeFailedError"]
+
+
+class Engine:
+    """Moves files between disks and stores, many at once, in parts.
+
+    An async context manager: it keeps connections and opened stores until it is
+    left. `settings` default to the environment's. One engine may run several
+    transfers at once, from several tasks of one event loop.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.load()
+        self._bus = EventBus()
+        self._stack = AsyncExitStack()
+        self._stores: Stores | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._stack.__aenter__()
+        mover = await self._stack.enter_async_context(open_mover(self.settings))
+        stores = Stores(Context(self.settings, mover))
+        self._stores = await self._stack.enter_async_context(stores)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._stores = None
+        await self._stack.__aexit__(*error)  # type: ignore[arg-type]
+
+    async def push(
+        self,
+        sources: Place | Sequence[Place],
+        target: str,
+        *,
+        options: Options | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Report:
+        """Copy files or trees to a store, as `transfer push` does.
+
+        Raises the TransferError of a single file, or SomeFailedError (with the
+        report) where several were to be moved.
+        """
+        report = await self.run(sources, target, options=options, on_event=on_event)
+        report.raise_failure()
+        return report
+
+    async def pull(
+        self,
+        sources: str | Sequence[str],
+        target: Place,
+        *,
+        options: Options | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Report:
+        """Copy objects or trees to this machine, as `transfer pull` does; raises as `push`."""
+        if locate(str(target)).scheme != "file":
+            raise UsageError(
+                f"pull writes to a path on this machine, {target} is none",
+                hint="use push to copy to a store",
+            )
+        report = await self.run(sources, target, options=options, on_event=on_event)
+        report.raise_failure()
+        return report
+
+    async def copy(
+        self,
+        sources: Place | Sequence[Place],
+        target: Place,
+        *,
+        options: Options | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Report:
+        """Copy from anywhere to anywhere; raises as `push`."""
+        report = await self.run(sources, target, options=options, on_event=on_event)
+        report.raise_failure()
+        return report
+
+    async def run(
+        self,
+        sources: Place | Sequence[Place],
+        target: Place,
+        *,
+        options: Options | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Report:
+        """Copy, and leave failures of single files in the report.
+
+        Raises UsageError where nothing could be attempted.
+        """
+        if self._stores is None:
+            msg = "an Engine is used inside `async with`"
+            raise RuntimeError(msg)
+        froms, to = _located(sources), locate(_text(target))
+        check_target(froms, to)
+        run = Run(self._stores, self.settings, options or Options(), self._bus.publish)
+        with self._bus.calling(on_event):
+            return await run.execute(froms, to)
+
+    def events(self) -> AbstractContextManager[Subscription]:
+        """Return a stream of all events: `with engine.events() as events: async for ...`."""
+        return self._bus.subscribe()
+
+
+def _located(sources: Place | Sequence[Place]) -> list[Location]:
+    if isinstance(sources, str) or hasattr(sources, "__fspath__"):
+        return [locate(_text(sources))]
+    return [locate(_text(source)) for source in sources]
+
+
+def _text(place: Place) -> str:
+    """A path object loses the slash at its end, which is how paths work."""
+    return place if isinstance(place, str) else place.__fspath__()

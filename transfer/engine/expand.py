@@ -1,0 +1,197 @@
+"""From what people type to files to move: names, trees, filters.
+
+The rules are those of rsync: `dir` creates `DST/dir/...`, `dir/` moves its
+contents; a single file becomes DST itself, unless DST is a folder (it ends with
+a slash, is an existing folder on this machine, or takes several sources).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+
+from transfer.errors import NotFoundError, TransferError, UsageError
+from transfer.keys import relative_path
+from transfer.locations import Location, local_path
+from transfer.model import ObjectInfo
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from transfer.model import Page
+    from transfer.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which files of a tree to move, by globs on their path in the tree or their name.
+
+    The order does not matter: a file is moved if it matches any `include` (or
+    there is none) and no `exclude`.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def accepts(self, path: str) -> bool:
+        """Decide about a path relative to the root of the tree."""
+        if _matches_any(path, self.exclude):
+            return False
+        return not self.include or _matches_any(path, self.include)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file to move: where from, where to, and what the listing said of it.
+
+    `error` is set instead of `info` where the source could not even be looked at.
+    """
+
+    source: Location
+    target: Location
+    info: ObjectInfo
+    error: TransferError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """How to look at a store: both calls retry as the engine does."""
+
+    store: Store
+    stat: Callable[[str], Awaitable[ObjectInfo]]
+    scan: Callable[[str, str | None], Awaitable[Page]]
+
+
+async def expand(
+    sources: Sequence[Location],
+    target: Location,
+    open_lookup: Callable[[Location], Awaitable[Lookup]],
+    chosen: Filter,
+) -> AsyncIterator[Item]:
+    """Yield every file to move; a source that does not exist comes as an item with an error."""
+    into_folder = len(sources) > 1 or target.is_folder or await _is_local_folder(target)
+    taken: set[str] = set()
+    async for item in _expand(sources, target, open_lookup, chosen, into_folder=into_folder):
+        if len(sources) == 1 or item.error is not None:
+            yield item
+        elif item.target.key in taken:
+            clash = UsageError(f"{item.target} has two sources; this is the second")
+            yield Item(item.source, item.target, item.info, clash)
+        else:
+            taken.add(item.target.key)
+            yield item
+
+
+async def _expand(
+    sources: Sequence[Location],
+    target: Location,
+    open_lookup: Callable[[Location], Awaitable[Lookup]],
+    chosen: Filter,
+    *,
+    into_folder: bool,
+) -> AsyncIterator[Item]:
+    for source in sources:
+        lookup = await open_lookup(source)
+        try:
+            info = None if source.is_folder else await lookup.stat(source.key)
+        except NotFoundError as error:
+            async for item in _tree_or_error(source, target, lookup, chosen, error):
+                yield item
+            continue
+        except TransferError as error:
+            yield Item(source, target, ObjectInfo(source.key, 0), error)
+            continue
+        if info is None:
+            async for item in _tree(source, target, lookup, chosen):
+                yield item
+            continue
+        yield _file_item(source, target, info, into_folder=into_folder)
+
+
+def check_target(sources: Sequence[Location], target: Location) -> None:
+    """Raise UsageError for a target that cannot take these sources."""
+    if not sources:
+        raise UsageError("nothing to transfer: name a source")
+    for source in sources:
+        if (source.root, source.key) == (target.root, target.key):
+            raise UsageError(f"{source} is both source and target")
+
+
+async def _tree_or_error(
+    source: Location, target: Location, lookup: Lookup, chosen: Filter, error: NotFoundError
+) -> AsyncIterator[Item]:
+    """A name that is no object may be a folder; then it goes into a folder of that name."""
+    folder = source.child("")
+    inner = target.child(source.name).child("")
+    found = False
+    async for item in _tree(folder, inner, lookup, chosen, quiet=True):
+        found = True
+        yield item
+    if not found and not await _is_local_folder(source):
+        yield Item(source, target, ObjectInfo(source.key, 0), error)
+
+
+async def _tree(
+    source: Location, target: Location, lookup: Lookup, chosen: Filter, *, quiet: bool = False
+) -> AsyncIterator[Item]:
+    token: str | None = None
+    found = False
+    try:
+        while True:
+            page = await lookup.scan(source.key, token)
+            for info in page.objects:
+                found = True
+                for item in _tree_item(source, target, info, chosen):
+                    yield item
+            token = page.token
+            if token is None:
+                break
+    except TransferError as error:
+        yield Item(source, target, ObjectInfo(source.key, 0), error)
+        return
+    if not found and not quiet and not await _is_local_folder(source):
+        missing = NotFoundError(f"{source} does not exist, or holds nothing")
+        yield Item(source, target, ObjectInfo(source.key, 0), missing)
+
+
+def _file_item(source: Location, target: Location, info: ObjectInfo, *, into_folder: bool) -> Item:
+    if not into_folder:
+        return Item(source, target, info)
+    return _item(source, target, source.name, info)
+
+
+def _tree_item(source: Location, target: Location, info: ObjectInfo, chosen: Filter) -> list[Item]:
+    path = info.key.removeprefix(source.key)
+    if not path or path.endswith("/"):
+        return []  # what consoles of object stores show as a folder
+    if not chosen.accepts(path):
+        return []
+    return [_item(Location(source.scheme, source.root, info.key), target, path, info)]
+
+
+def _item(source: Location, folder: Location, path: str, info: ObjectInfo) -> Item:
+    """Place a file at a path below a folder; names from a store must not lead out of it."""
+    if folder.scheme == "file":
+        try:
+            relative_path(path)
+        except TransferError as error:
+            return Item(source, folder, info, error)
+    return Item(source, folder.child(path), info)
+
+
+async def _is_local_folder(place: Location) -> bool:
+    if place.scheme != "file":
+        return False
+    return await anyio.to_thread.run_sync(Path(local_path(place)).is_dir)
+
+
+def _matches_any(path: str, globs: Sequence[str]) -> bool:
+    name = path.rpartition("/")[2]
+    return any(
+        fnmatchcase(path, glob) or fnmatchcase(name, glob) or fnmatchcase(path, f"{glob}/*")
+        for glob in globs
+    )

@@ -1,0 +1,343 @@
+"""One run: a fixed crew of workers that ask the scheduler what to do next.
+
+No task is made per file or per part. A worker's turn is a command of some
+machine, carried out, reported back; when there is nothing to start, it waits
+for a bell. All clean-up is here too: whatever ends the run, the uploads that it
+opened are given up (or kept, where they may be resumed) within a few seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+
+from transfer.engine.attempts import Attempts
+from transfer.engine.expand import Lookup, expand
+from transfer.engine.report import Failure, Report
+from transfer.engine.transfer import FileTransfer
+from transfer.errors import InterruptedTransferError, TransferError
+from transfer.events import (
+    Event as RunEvent,
+)
+from transfer.events import (
+    FileDone,
+    FileFailed,
+    FileSkipped,
+    FileStarted,
+    PartRaised,
+    Progress,
+    RunDone,
+)
+from transfer.machine import Failed, Machine, Put, Send
+from transfer.planner import Preference, plan
+from transfer.retries import RetryPolicy
+from transfer.scheduler import Limits, Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from transfer.engine.expand import Item
+    from transfer.engine.report import Options
+    from transfer.engine.stores import Stores
+    from transfer.locations import Location
+    from transfer.machine import Command, Event
+    from transfer.planner import Plan
+    from transfer.settings import Settings
+    from transfer.store import Store
+
+# Everything stops within 5 s of being told to: what is left after this is cut.
+GRACE = 4.0
+# How often progress is published, in seconds.
+TICK = 0.2
+
+
+class Run:
+    """Moves files from sources to a target; used once."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        settings: Settings,
+        options: Options,
+        publish: Callable[[RunEvent], None],
+    ) -> None:
+        self._stores = stores
+        self._settings = settings
+        self._options = options
+        self._publish = publish
+        self._attempts = Attempts(policy_of(settings))
+        operations = settings.concurrency
+        self._scheduler = Scheduler(
+            Limits(operations, operations + max(2, operations // 4), settings.max_memory)
+        )
+        self._bell = _Bell()
+        self._running: set[FileTransfer] = set()
+        self._must_finish: set[anyio.CancelScope] = set()
+        self._listed = False
+        self._found = 0
+        self._found_bytes = 0
+        self._settled_bytes = 0
+        self._started = 0.0
+        self._deadline = math.inf
+        self.report = Report()
+
+    async def execute(self, sources: Sequence[Location], target: Location) -> Report:
+        """Move everything; failures of single files are in the report, not raised."""
+        self._started = anyio.current_time()
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._limit_cleanup)
+                group.start_soon(self._feed, sources, target)
+                group.start_soon(self._tick)
+                async with anyio.create_task_group() as crew:
+                    for _ in range(self._settings.concurrency):
+                        crew.start_soon(self._work)
+                group.cancel_scope.cancel()
+        finally:
+            deadline = min(self._deadline, anyio.current_time() + GRACE)
+            with anyio.CancelScope(deadline=deadline, shield=True):
+                await self._wind_up()
+            self._finish()
+        return self.report
+
+    def progress(self) -> Progress:
+        """Return the counters as they are now."""
+        moved = self._settled_bytes + sum(item.meter.moved for item in self._running)
+        files = len(self.report.done) + len(self.report.skipped) + len(self.report.failed)
+        return Progress(moved, self._found_bytes, files, self._found, self._listed)
+
+    async def _tick(self) -> None:
+        while True:
+            await anyio.sleep(TICK)
+            self._publish(self.progress())
+
+    async def _feed(self, sources: Sequence[Location], target: Location) -> None:
+        """List the sources while their files are already being moved."""
+        try:
+            async for item in expand(sources, target, self._lookup, self._options.chosen):
+                self._found += 1
+                self._found_bytes += item.info.size
+                await self._take_on(item)
+        finally:
+            self._listed = True
+            self._bell.ring()
+
+    async def _take_on(self, item: Item) -> None:
+        if item.error is not None:
+            self._failed(item, item.error)
+            return
+        if self._options.dry_run:
+            self._skipped(item, "dry run")
+            return
+        while not self._scheduler.has_room:
+            await self._bell.wait()
+        try:
+            source = await self._stores.get(item.source)
+            target = await self._stores.get(item.target)
+            cut = self._plan(item, source, target)
+        except TransferError as error:
+            self._failed(item, error)
+            return
+        self._begin(item, source, target, cut)
+
+    def _begin(self, item: Item, source: Store, target: Store, cut: Plan) -> None:
+        transfer = FileTransfer(
+            item,
+            source,
+            target,
+            Machine(cut),
+            attempts=self._attempts,
+            options=self._options,
+            publish=self._publish,
+        )
+        self._running.add(transfer)
+        self._scheduler.add(transfer)
+        self._publish(FileStarted(str(item.source), str(item.target), cut.size, cut.count))
+        self._bell.ring()
+
+    def _plan(self, item: Item, source: Store, target: Store) -> Plan:
+        preference = preference_of(self._settings, download=target.traits.local)
+        limits = target.parts.limits if target.parts and source.traits.concurrent_reads else None
+        cut = plan(item.info.size, target.traits, limits, preference, self._settings.concurrency)
+        if cut.raised_from is not None and cut.part_size is not None:
+            self._publish(PartRaised(str(item.target), cut.raised_from, cut.part_size))
+        return cut
+
+    async def _lookup(self, location: Location) -> Lookup:
+        store = await self._stores.get(location)
+        lane = store.url, False
+        return Lookup(
+            store,
+            lambda key: self._attempts.run(lane, partial(store.stat, key)),
+            lambda prefix, token: self._attempts.run(lane, partial(store.scan, prefix, token)),
+        )
+
+    async def _work(self) -> None:
+        while True:
+            task = self._scheduler.next()
+            if task is not None:
+                job, command = task
+                await self._turn(_transfer(job), command)
+            elif self._listed and not self._scheduler.jobs:
+                self._bell.ring()
+                return
+            else:
+                await self._bell.wait()
+
+    async def _turn(self, transfer: FileTransfer, command: Command) -> None:
+        """Carry out one command and report it, even when cancelled half-way."""
+        event: Event | None = None
+        try:
+            event = await self._perform(transfer, command)
+        finally:
+            await self._report(transfer, event or _failed_event(command, _interrupted()))
+
+    async def _perform(self, transfer: FileTransfer, command: Command) -> Event | None:
+        try:
+            if isinstance(command, Put | Send):
+                with anyio.CancelScope() as scope:
+                    transfer.sending.add(scope)
+                    try:
+                        return await transfer.perform(command)
+                    finally:
+                        transfer.sending.discard(scope)
+                return None
+            return await self._perform_to_the_end(transfer, command)
+        except TransferError as error:
+            return _failed_event(command, error)
+
+    async def _perform_to_the_end(self, transfer: FileTransfer, command: Command) -> Event | None:
+        """Create, Complete and Abort are not cut in the middle: what they did would be unknown."""
+        with anyio.CancelScope(shield=True) as scope:
+            self._must_finish.add(scope)
+            try:
+                return await transfer.perform(command)
+            finally:
+                self._must_finish.discard(scope)
+        return None
+
+    async def _limit_cleanup(self) -> None:
+        """When the run is cancelled, what may still finish gets a last deadline."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self._deadline = anyio.current_time() + GRACE
+            for scope in self._must_finish:
+                scope.deadline = self._deadline
+
+    async def _report(self, transfer: FileTransfer, event: Event) -> None:
+        settled = self._scheduler.feed(transfer, event)
+        if isinstance(event, Failed):
+            # Parts of a transfer that has failed need not arrive any more.
+            for scope in transfer.sending:
+                scope.cancel()
+        if settled:
+            await self._settle(transfer)
+        self._bell.ring()
+
+    async def _settle(self, transfer: FileTransfer) -> None:
+        self._running.discard(transfer)
+        with anyio.CancelScope(shield=True):
+            await transfer.close()
+        error = transfer.machine.error
+        if error is None:
+            try:
+                result = transfer.result()
+            except TransferError as found:
+                error = found
+            else:
+                self._settled_bytes += result.size
+                self._publish(result)
+                if isinstance(result, FileDone):
+                    self.report.done.append(result)
+                else:
+                    self.report.skipped.append(result)
+                return
+        self._failed(transfer.item, error)
+
+    async def _wind_up(self) -> None:
+        """Give up what a cancelled run left open: all uploads at once."""
+        for job in self._scheduler.stop(_interrupted()):
+            await self._settle(_transfer(job))
+        async with anyio.create_task_group() as group:
+            while (task := self._scheduler.next()) is not None:
+                job, command = task
+                group.start_soon(self._turn, _transfer(job), command)
+
+    def _failed(self, item: Item, error: TransferError) -> None:
+        source, target = str(item.source), str(item.target)
+        self.report.failed.append(Failure(source, target, error))
+        self._publish(FileFailed(source, target, error.code, str(error)))
+
+    def _skipped(self, item: Item, reason: str) -> None:
+        result = FileSkipped(str(item.source), str(item.target), item.info.size, reason)
+        self.report.skipped.append(result)
+        self._settled_bytes += item.info.size
+        self._publish(result)
+
+    def _finish(self) -> None:
+        report = self.report
+        report.retries = self._attempts.retries
+        report.elapsed = anyio.current_time() - self._started
+        self._publish(
+            RunDone(
+                len(report.done),
+                len(report.skipped),
+                len(report.failed),
+                report.moved,
+                report.parts,
+                report.retries,
+                report.elapsed,
+            )
+        )
+
+
+class _Bell:
+    """Wakes everybody who waits now."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+        self._event = anyio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
+def policy_of(settings: Settings) -> RetryPolicy:
+    """Return the retry policy that the settings ask for."""
+    return RetryPolicy(attempts=settings.attempts, patience=settings.outage_patience)
+
+
+def preference_of(settings: Settings, *, download: bool) -> Preference:
+    """Return how files are to be cut, by the direction they go."""
+    if download:
+        return Preference(
+            settings.download_part_size,
+            settings.download_threshold,
+            multipart=settings.enable_download is not False,
+        )
+    return Preference(
+        settings.upload_part_size,
+        settings.upload_threshold,
+        multipart=settings.enable_upload is not False,
+    )
+
+
+def _transfer(job: object) -> FileTransfer:
+    if not isinstance(job, FileTransfer):
+        raise TypeError
+    return job
+
+
+def _failed_event(command: Command, error: TransferError) -> Failed:
+    return Failed(error, command.part.number if isinstance(command, Send) else None)
+
+
+def _interrupted() -> InterruptedTransferError:
+    return InterruptedTransferError("interrupted")

@@ -1,0 +1,257 @@
+"""One file on its way: the machine's commands carried out.
+
+The machine says what to do; here it is done, on two stores that are known by
+their contract only. Retries wrap each whole attempt, and what comes back to the
+machine is final.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from transfer.checksums import Algorithm, differ
+from transfer.errors import ExistsError, IntegrityError, NotFoundError, SourceChangedError
+from transfer.events import FileDone, FileSkipped, Retrying
+from transfer.machine import (
+    Abort,
+    Aborted,
+    Command,
+    Complete,
+    Completed,
+    Create,
+    Created,
+    Event,
+    Put,
+    Send,
+    Sent,
+    Stored,
+)
+from transfer.model import Expected, Intent, Span, Verified
+from transfer.review import whole_checksum
+from transfer.scheduler import Job
+from transfer.tally import Meter, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable
+
+    from transfer.checksums import Checksum
+    from transfer.engine.attempts import Attempts
+    from transfer.engine.expand import Item
+    from transfer.engine.report import Options
+    from transfer.errors import TransferError
+    from transfer.machine import Machine
+    from transfer.model import ObjectInfo, Part, Receipt, Upload
+    from transfer.store import OpenObject, Parts, Store
+
+T = TypeVar("T")
+
+
+class FileTransfer(Job):
+    """A job of the scheduler with all that its commands need."""
+
+    def __init__(
+        self,
+        item: Item,
+        source: Store,
+        target: Store,
+        machine: Machine,
+        *,
+        attempts: Attempts,
+        options: Options,
+        publish: Callable[[Retrying], None],
+    ) -> None:
+        limits = {store.url: store.traits.connections for store in (source, target)}
+        buffer = source.traits.buffer + target.traits.buffer
+        super().__init__(machine, tuple(limits.items()), buffer)
+        self.item = item
+        self.meter = Meter()
+        self.started = anyio.current_time()
+        self.sending: set[anyio.CancelScope] = set()
+        self._source = source
+        self._target = target
+        self._attempts = attempts
+        self._options = options
+        self._publish = publish
+        self._stack = AsyncExitStack()
+        self._opened: OpenObject | None = None
+        self._checksum: Checksum | None = None
+        self._there = False
+
+    async def perform(self, command: Command) -> Event:
+        """Carry out a command; raises TransferError for what failed for good."""
+        match command:
+            case Put():
+                return Stored(await self._put())
+            case Create():
+                return await self._create()
+            case Send(upload, part):
+                return Sent(await self._send(self._parts, upload, part))
+            case Complete(upload, receipts):
+                self._checksum = whole_checksum(receipts)
+                expected = Expected(
+                    self.machine.plan.size,
+                    self._known_checksum or self._checksum,
+                    self._options.no_clobber,
+                )
+                return Completed(
+                    await self._try(
+                        "complete", partial(self._parts.complete, upload, receipts, expected)
+                    )
+                )
+            case Abort(upload):
+                await self._try("abort", partial(self._parts.abort, upload))
+                return Aborted()
+
+    async def close(self) -> None:
+        """Close the source."""
+        await self._stack.aclose()
+
+    def result(self) -> FileDone | FileSkipped:
+        """Return what came of it; raises IntegrityError if the content is not what it must be."""
+        source, target = str(self.item.source), str(self.item.target)
+        size = self.machine.plan.size
+        if self._there:
+            return FileSkipped(source, target, size, "it is there, with the same size, not older")
+        verified = self._verified()
+        return FileDone(
+            source,
+            target,
+            size,
+            self.machine.plan.count,
+            anyio.current_time() - self.started,
+            verified,
+            str(self._checksum) if self._checksum else None,
+        )
+
+    @property
+    def _parts(self) -> Parts:
+        parts = self._target.parts
+        if parts is None:
+            msg = f"{self._target.url} has no parts"
+            raise AssertionError(msg)
+        return parts
+
+    @property
+    def _known_checksum(self) -> Checksum | None:
+        """What the source's store says of the content."""
+        return self._opened.info.checksum if self._opened else None
+
+    async def _put(self) -> ObjectInfo:
+        if (found := await self._found_there()) is not None:
+            return found
+        opened = await self._open()
+        intent = self._intent(None)
+        source = opened.source(Span(0, intent.size or 0))
+
+        async def attempt() -> ObjectInfo:
+            with self._tally() as tally:
+                info = await self._target.put(self.item.target.key, source, intent, tally)
+                self._checksum = tally.checksum
+            return info
+
+        return await self._try("put", attempt)
+
+    async def _create(self) -> Event:
+        if (found := await self._found_there()) is not None:
+            return Stored(found)
+        await self._open()
+        intent = self._intent(self.machine.plan.part_size)
+        create = partial(self._parts.create, self.item.target.key, intent)
+        return Created(await self._try("create", create))
+
+    async def _send(self, parts: Parts, upload: Upload, part: Part) -> Receipt:
+        opened = await self._open()
+        source = opened.source(part.span)
+
+        async def attempt() -> Receipt:
+            with self._tally() as tally:
+                return await parts.send(upload, part, source, tally)
+
+        return await self._try(f"part {part.number}", attempt)
+
+    async def _open(self) -> OpenObject:
+        """Open the source, once; its size must still be what was planned with."""
+        if self._opened is None:
+            opened = await self._try("open", self._enter)
+            if opened.info.size != self.machine.plan.size:
+                raise SourceChangedError(
+                    f"{self.item.source} has {opened.info.size} bytes now,"
+                    f" it had {self.machine.plan.size} when it was listed"
+                )
+            self._opened = opened
+        return self._opened
+
+    async def _enter(self) -> OpenObject:
+        return await self._stack.enter_async_context(
+            self._source.open(self.item.source.key, self.item.info)
+        )
+
+    async def _found_there(self) -> ObjectInfo | None:
+        """Return what is at the target already, if that is to be left alone."""
+        if not (self._options.skip_existing or self._options.no_clobber):
+            return None
+        try:
+            found = await self._try("stat", partial(self._target.stat, self.item.target.key))
+        except NotFoundError:
+            return None
+        if self._options.no_clobber:
+            raise ExistsError(f"{self.item.target} exists")
+        self._there = is_same(self.item.info, found)
+        return found if self._there else None
+
+    def _intent(self, part_size: int | None) -> Intent:
+        return Intent(
+            self.machine.plan.size,
+            part_size,
+            metadata=self._options.metadata,
+            checksum=self._known_checksum,
+            no_clobber=self._options.no_clobber,
+        )
+
+    def _tally(self) -> Tally:
+        known = self._known_checksum
+        return Tally(known.algorithm if known else Algorithm.CRC32C, self.meter)
+
+    async def _try(self, operation: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        def on_retry(number: int, delay: float, error: TransferError) -> None:
+            target = str(self.item.target)
+            self._publish(Retrying(target, operation, number, delay, str(error)))
+
+        return await self._attempts.run(self._lane(operation), attempt, on_retry)
+
+    def _lane(self, operation: str) -> Hashable:
+        """Bytes and control calls may go to different hosts: an outage of one is its own."""
+        store = self._source if operation == "open" else self._target
+        return store.url, operation == "put" or operation.startswith("part")
+
+    def _verified(self) -> Verified:
+        known, moved = self._known_checksum, self._checksum
+        if differ(known, moved):
+            raise IntegrityError(
+                f"{self.item.target}: the content has checksum {moved}, {known} was expected"
+            )
+        info = self.machine.info
+        stored = info.checksum if info else None
+        if differ(stored, moved):
+            raise IntegrityError(
+                f"{self.item.target}: the store has checksum {stored}, {moved} was sent"
+            )
+        source_proved = self._source.traits.local or known is not None
+        target_proved = self._target.traits.local or stored is not None
+        return Verified.CONTENT if source_proved and target_proved else Verified.SIZE
+
+
+def is_same(source: ObjectInfo, target: ObjectInfo) -> bool:
+    """Tell whether a target need not be written again: same size, and not older."""
+    if source.size != target.size:
+        return False
+    if source.checksum and target.checksum:
+        return source.checksum == target.checksum
+    if source.modified is None or target.modified is None:
+        return True
+    # Object stores keep whole seconds.
+    return target.modified >= int(source.modified)

@@ -1,0 +1,122 @@
+"""What happens during a run, as values: lifecycle only, never one per chunk.
+
+`to_dict` is the one JSON shape, used by `--json` and by every other sink. The
+number of bytes moved is not an event: whoever shows it reads `Progress` at a
+pace of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from transfer.model import Verified
+
+
+@dataclass(frozen=True, slots=True)
+class FileStarted:
+    """A file is being moved; `parts` is 0 for a single PUT."""
+
+    source: str
+    target: str
+    size: int
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartRaised:
+    """The part size asked for would give too many parts: a larger one is used, in bytes."""
+
+    target: str
+    asked: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """An attempt failed and will be repeated in `delay` seconds."""
+
+    target: str
+    operation: str
+    attempt: int
+    delay: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileDone:
+    """A file has arrived whole; `elapsed` in seconds."""
+
+    source: str
+    target: str
+    size: int
+    parts: int
+    elapsed: float
+    verified: Verified
+    checksum: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileSkipped:
+    """A file was left alone, and why."""
+
+    source: str
+    target: str
+    size: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    """A file did not arrive; nothing half-written is visible."""
+
+    source: str
+    target: str
+    code: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Bytes and files so far; totals grow while sources are still being listed."""
+
+    moved: int
+    total: int
+    files: int
+    files_total: int
+    listed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunDone:
+    """The end of a run; `moved` in bytes, `elapsed` in seconds."""
+
+    done: int
+    skipped: int
+    failed: int
+    moved: int
+    parts: int
+    retries: int
+    elapsed: float
+
+
+Event: TypeAlias = (
+    FileStarted | PartRaised | Retrying | FileDone | FileSkipped | FileFailed | Progress | RunDone
+)
+
+_NAMES: dict[type[Event], str] = {
+    FileStarted: "start",
+    PartRaised: "part_size_raised",
+    Retrying: "retry",
+    FileDone: "file",
+    FileSkipped: "skip",
+    FileFailed: "error",
+    Progress: "progress",
+    RunDone: "summary",
+}
+
+
+def to_dict(event: Event) -> dict[str, object]:
+    """Return the event as JSON types, with its name under "event"."""
+    return {"event": _NAMES[type(event)], **asdict(event)}

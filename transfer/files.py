@@ -1,0 +1,159 @@
+"""Local files as sources and sinks: positioned reads and writes, in threads.
+
+Everything here works on an open descriptor and an offset, so that any number of
+parts of one file move at once and a retry reads again from the part's start.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+
+from transfer.errors import (
+    DiskFullError,
+    LocalError,
+    NotFoundError,
+    SourceChangedError,
+    TransferError,
+)
+from transfer.sizes import MIB
+from transfer.store import Extent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from typing_extensions import Buffer
+
+    from transfer.model import Span
+    from transfer.store import Sink
+    from transfer.tally import Tally
+
+CHUNK = MIB
+
+
+def read_exactly(fd: int, size: int, offset: int) -> bytes:
+    """Return `size` bytes at `offset`; SourceChangedError if the file ends before."""
+    data = os.pread(fd, size, offset)
+    if len(data) == size:
+        return data
+    pieces = [data]
+    missing = size - len(data)
+    while missing:
+        data = os.pread(fd, missing, offset + size - missing)
+        if not data:
+            raise SourceChangedError(
+                f"the file became shorter while it was read: it ends at byte"
+                f" {offset + size - missing}, bytes up to {offset + size} were expected"
+            )
+        pieces.append(data)
+        missing -= len(data)
+    return b"".join(pieces)
+
+
+def write_fully(fd: int, pieces: Sequence[Buffer], offset: int) -> None:
+    """Write all pieces, one after the other, from `offset` on."""
+    views = [memoryview(piece).cast("B") for piece in pieces]
+    while views:
+        written = os.pwritev(fd, views[:1024], offset)
+        offset += written
+        while views and written >= len(views[0]):
+            written -= len(views[0])
+            del views[0]
+        if written:
+            views[0] = views[0][written:]
+
+
+class FileSource:
+    """A span of an open file; the descriptor belongs to whoever opened it."""
+
+    __slots__ = ("_extent",)
+
+    def __init__(self, fd: int, span: Span, check: Callable[[], None] | None = None) -> None:
+        self._extent = Extent(fd, span, check)
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._extent.span.size
+
+    @property
+    def extent(self) -> Extent:
+        """The file itself."""
+        return self._extent
+
+    async def pour(self, sink: Sink, tally: Tally) -> None:
+        """Write all bytes into the sink; see `Source`."""
+        span = self._extent.span
+        offset = 0
+        while offset < span.size:
+            data = await anyio.to_thread.run_sync(read_chunk, self._extent, offset, CHUNK, tally)
+            if sink.extent is not None:
+                start = sink.extent.span.start + offset
+                await anyio.to_thread.run_sync(write_fully, sink.extent.fd, [data], start)
+            else:
+                await sink.write(offset, data)
+            offset += len(data)
+
+
+class FileSink:
+    """A span of an open file to write to."""
+
+    __slots__ = ("_extent",)
+
+    def __init__(self, fd: int, span: Span) -> None:
+        self._extent = Extent(fd, span)
+
+    @property
+    def extent(self) -> Extent:
+        """The file itself."""
+        return self._extent
+
+    async def write(self, offset: int, data: Buffer) -> None:
+        """Write bytes at an offset from the start of the span."""
+        await anyio.to_thread.run_sync(
+            write_fully, self._extent.fd, [data], self._extent.span.start + offset
+        )
+
+
+def read_chunk(extent: Extent, offset: int, most: int, tally: Tally) -> bytes:
+    """Return up to `most` bytes at an offset in the extent, counted, the last ones checked."""
+    size = min(most, extent.span.size - offset)
+    data = read_exactly(extent.fd, size, extent.span.start + offset)
+    if offset + size == extent.span.size and extent.check is not None:
+        extent.check()
+    tally.update(data)
+    return data
+
+
+@contextmanager
+def local_errors(action: str, path: str) -> Generator[None]:
+    """Translate OSError: "cannot <action> <path>: why"."""
+    try:
+        yield
+    except TransferError:
+        raise
+    except OSError as error:
+        raise translated(error, action, path) from error
+
+
+def translated(error: OSError, action: str, path: str) -> TransferError:
+    """Return our error for an OSError, with a hint where there is something to do."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    message = f"cannot {action} {path}: {reason}"
+    match error.errno:
+        case errno.ENOENT:
+            return NotFoundError(message)
+        case errno.ENOSPC | errno.EDQUOT:
+            return DiskFullError(message, hint="free some space and run it again")
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return LocalError(message, hint="check the permissions")
+        case errno.EISDIR:
+            return LocalError(message, hint="name a file")
+        case errno.EMFILE | errno.ENFILE:
+            return LocalError(message, hint="lower --concurrency, or raise `ulimit -n`")
+        case _:
+            return LocalError(message)

@@ -1,0 +1,101 @@
+"""Which scheme is which store: names only, so that nothing is loaded before it is needed.
+
+This table is the one place in the package that spells the names of the backends.
+Other distributions add theirs by an entry point in the group `transfer.stores`
+(name: the scheme; value: an opener, see `transfer.store.Opener`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, cast
+
+from transfer.errors import MissingExtraError, UnknownSchemeError
+from transfer.locations import Style, parse
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from importlib.metadata import EntryPoint
+
+    from transfer.locations import Location
+    from transfer.store import Context, Opener, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How the URLs of a scheme are read, who opens them, and the extra that brings the library."""
+
+    opener: str
+    style: Style
+    extra: str = ""
+
+
+BUILTIN: dict[str, Scheme] = {
+    "file": Scheme("backends.local:open_store", Style.PATH),
+    "memory": Scheme("backends.memory:open_store", Style.LITERAL),
+    "s3": Scheme("backends.s3:open_store", Style.LITERAL, "s3"),
+    "mlflow-artifacts": Scheme("backends.coordinated:open_store", Style.DECODED),
+    "transfer+http": Scheme("backends.coordinated:open_store", Style.DECODED),
+    "transfer+https": Scheme("backends.coordinated:open_store", Style.DECODED),
+}
+
+
+def locate(text: str) -> Location:
+    """Read a URL or a path; raises UsageError, UnknownSchemeError."""
+    return parse(text, _style_of)
+
+
+def open_root(location: Location, context: Context) -> AbstractAsyncContextManager[Store]:
+    """Open the store that a location is in; MissingExtraError if its library is not installed."""
+    return _opener(location.scheme)(location.root, context)
+
+
+def open_folder(
+    location: Location, context: Context
+) -> tuple[AbstractAsyncContextManager[Store], str]:
+    """Open a location as a root of its own; return the store and the prefix still to be added.
+
+    A folder of this machine becomes the root itself, so that nothing above it
+    can be reached; elsewhere a prefix does that.
+    """
+    if location.scheme == "file":
+        return _opener("file")(f"file:///{location.key.rstrip('/')}", context), ""
+    prefix = location.key.strip("/")
+    return open_root(location, context), f"{prefix}/" if prefix else ""
+
+
+def schemes() -> list[str]:
+    """All known schemes, sorted."""
+    return sorted({*BUILTIN, *_plugged()})
+
+
+def _style_of(scheme: str) -> Style:
+    if scheme in BUILTIN:
+        return BUILTIN[scheme].style
+    if scheme in _plugged():
+        return Style.LITERAL
+    raise UnknownSchemeError(
+        f"no store is known for {scheme}:", hint=f"known are a path, {', '.join(schemes())}"
+    )
+
+
+def _opener(scheme: str) -> Opener:
+    if scheme not in BUILTIN:
+        return cast("Opener", _plugged()[scheme].load())
+    entry = BUILTIN[scheme]
+    module, _, name = entry.opener.partition(":")
+    try:
+        return cast("Opener", getattr(import_module(module), name))
+    except ModuleNotFoundError as error:
+        if not entry.extra:
+            raise
+        raise MissingExtraError(
+            f"{scheme}:// needs the module {error.name}",
+            hint=f"pip install 'multipart-transfer[{entry.extra}]'",
+        ) from error
+
+
+def _plugged() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="transfer.stores")}

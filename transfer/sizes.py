@@ -1,0 +1,62 @@
+"""Sizes and durations as people write and read them.
+
+`KB`, `MB`, `KiB` and `MiB` all count in powers of 1,024: MLflow documents its
+100 MB as 104,857,600 bytes, and one meaning is better than two.
+"""
+
+from __future__ import annotations
+
+import re
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+TIB = 1024 * GIB
+
+_SHOWN = (("KiB", KIB), ("MiB", MIB), ("GiB", GIB))
+_UNITS = {"": 1, "b": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes in "16MiB", "16M", "1.5g" or "1048576".
+
+    Raises ValueError for what is no size, is negative or is not whole bytes.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        msg = f"{text!r} is not a size: write bytes, or a number with KiB, MiB, GiB or TiB"
+        raise ValueError(msg)
+    number, unit = match.groups()
+    size = (
+        float(number) * _UNITS[unit.lower()]
+        if "." in number
+        else int(number) * _UNITS[unit.lower()]
+    )
+    if size != int(size):
+        msg = f"{text!r} is not a whole number of bytes"
+        raise ValueError(msg)
+    return int(size)
+
+
+def format_size(size: float) -> str:
+    """Return `size` bytes as "512 B", "16 MiB" or "1.50 GiB"."""
+    if abs(size) < KIB:
+        return f"{size:.0f} B"
+    unit, scale = next(
+        ((name, scale) for name, scale in _SHOWN if abs(size) < KIB * scale), ("TiB", TIB)
+    )
+    value = size / scale
+    return f"{value:.0f} {unit}" if value == int(value) else f"{value:.2f} {unit}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as "0.4 s", "12 s", "3 min 20 s" or "2 h 5 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

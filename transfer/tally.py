@@ -1,0 +1,77 @@
+"""Counting and hashing the bytes of one attempt, and adding attempts up.
+
+Whoever has the bytes in hand tells its tally; nobody publishes events per
+chunk. A progress display, a watchdog and the metrics read the counters at their
+own pace. An attempt that fails takes its bytes back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from transfer.checksums import new_digest
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from transfer.checksums import Algorithm, Checksum, Digest
+
+
+class Tally:
+    """Bytes of one attempt, with their checksum if an algorithm is given.
+
+    Exactly one thread moves an attempt's bytes at a time, so no lock is needed.
+    """
+
+    __slots__ = ("_algorithm", "_digest", "_meter", "moved")
+
+    def __init__(self, algorithm: Algorithm | None = None, meter: Meter | None = None) -> None:
+        self._algorithm = algorithm
+        self._meter = meter
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything: the bytes come again from the start."""
+        self.moved = 0
+        self._digest: Digest | None = new_digest(self._algorithm) if self._algorithm else None
+
+    def update(self, data: Buffer) -> None:
+        """Count and hash the next bytes; a memoryview must be of bytes."""
+        if self._digest is not None:
+            self._digest.update(data)
+        self.moved += len(memoryview(data))
+
+    def advance(self, count: int) -> None:
+        """Count bytes that are not seen here (sendfile); such a tally has no checksum."""
+        self.moved += count
+
+    @property
+    def checksum(self) -> Checksum | None:
+        """The checksum of all bytes so far."""
+        return self._digest.finish() if self._digest else None
+
+    def __enter__(self) -> Self:
+        if self._meter is not None:
+            self._meter.live.add(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._meter is not None:
+            self._meter.live.discard(self)
+            if kind is None:
+                self._meter.settled += self.moved
+
+
+class Meter:
+    """Bytes of all attempts of a transfer: the settled ones and those under way."""
+
+    __slots__ = ("live", "settled")
+
+    def __init__(self) -> None:
+        self.settled = 0
+        self.live: set[Tally] = set()
+
+    @property
+    def moved(self) -> int:
+        """Bytes that count now; falls when an attempt fails."""
+        return self.settled + sum(tally.moved for tally in self.live)
