@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from transfer.errors import DamagedInTransitError, PreconditionError, SourceChangedError
+from transfer.checksums import Checksum, differ
+from transfer.errors import (
+    DamagedInTransitError,
+    ExpiredError,
+    PreconditionError,
+    SourceChangedError,
+)
 from transfer.store import Request
 
 if TYPE_CHECKING:
@@ -16,6 +22,8 @@ if TYPE_CHECKING:
     from transfer.tally import Tally
 
 ErrorOf: TypeAlias = "Callable[[Response], TransferError]"
+# Asked with True when the last permission turned out to have expired.
+Sign: TypeAlias = "Callable[[bool], Awaitable[SignedRequest]]"
 
 
 async def send_signed(
@@ -35,26 +43,43 @@ async def send_signed(
     return answer
 
 
+def check_echo(what: str, echoed: str | None, tally: Tally) -> None:
+    """Compare the checksum that a server computed of what it got with our own."""
+    if echoed is None or tally.checksum is None:
+        return
+    try:
+        theirs = Checksum.parse(echoed)
+    except ValueError:
+        return
+    if differ(theirs, tally.checksum):
+        raise DamagedInTransitError(f"{what}: the server got other bytes than were sent")
+
+
 class RemoteObject:
     """An object read by presigned ranged requests, pinned to its version.
 
-    `sign` is asked for a permission before each range: it may keep one until it expires.
+    `sign` is asked for a permission before each range: it may keep one until it
+    expires. `ranged` False means that the server gives whole objects only.
     """
 
     def __init__(
         self,
         info: ObjectInfo,
         mover: Mover,
-        sign: Callable[[], Awaitable[SignedRequest]],
+        sign: Sign,
         *,
-        tls: Tls | None,
+        tls_for: Callable[[str], Tls],
         error_of: ErrorOf,
+        ranged: bool = True,
     ) -> None:
         self.info = info
         self._mover = mover
         self._sign = sign
-        self._tls = tls
+        self._tls_for = tls_for
         self._error_of = error_of
+        self._ranged = ranged
+        self._expired = False
+        self._etag: str | None = None
 
     def source(self, span: Span) -> Source:
         """Return a range."""
@@ -64,15 +89,19 @@ class RemoteObject:
         """Pour one range into a sink."""
         if not span.size:
             return
-        signed = await self._sign()
+        signed = await self._sign(self._expired)
+        self._expired = False
         headers = dict(signed.headers)
         version = self.info.version
         if version:
             headers["If-Match"] = version
-        request = Request(signed.method, signed.url, headers, span=span, tls=self._tls)
+        tls = self._tls_for(signed.url)
+        asked = span if self._ranged else None
+        request = Request(signed.method, signed.url, headers, span=asked, tls=tls)
         answer = await self._mover.exchange(request, sink=sink, tally=tally)
         if not answer.ok:
             error = self._error_of(answer)
+            self._expired = isinstance(error, ExpiredError)
             raise self._changed() if isinstance(error, PreconditionError) else error
         self._check_version(answer.headers.get("etag"))
         if tally.moved != span.size:
@@ -81,10 +110,12 @@ class RemoteObject:
             )
 
     def _check_version(self, etag: str | None) -> None:
-        """Servers that ignore If-Match still say what they sent."""
-        version = self.info.version
-        if etag and version and etag.strip('"') != version.strip('"'):
+        """Servers that ignore If-Match, or gave no version before, still say what they sent."""
+        seen = (etag or "").strip('"')
+        known = (self.info.version or self._etag or "").strip('"')
+        if seen and known and seen != known:
             raise self._changed()
+        self._etag = seen
 
     def _changed(self) -> SourceChangedError:
         return SourceChangedError(

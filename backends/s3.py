@@ -12,7 +12,6 @@ CompleteMultipartUpload, ListParts), "Amazon S3 multipart upload limits".
 from __future__ import annotations
 
 import mimetypes
-import secrets
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -145,7 +144,7 @@ class S3Store:
         info = ObjectInfo(
             key,
             found["ContentLength"],
-            found.get("ETag"),
+            version_of(found.get("ETag")),
             found["LastModified"].timestamp(),
             content_type=found.get("ContentType"),
         )
@@ -163,7 +162,10 @@ class S3Store:
             )
         objects = tuple(
             ObjectInfo(
-                item["Key"], item["Size"], item.get("ETag"), item["LastModified"].timestamp()
+                item["Key"],
+                item["Size"],
+                version_of(item.get("ETag")),
+                item["LastModified"].timestamp(),
             )
             for item in found.get("Contents", [])
         )
@@ -175,14 +177,15 @@ class S3Store:
         """Open an object; its ranges are presigned GETs."""
         found = info or await self.stat(key)
 
-        async def sign() -> SignedRequest:
+        async def sign(renew: bool) -> SignedRequest:  # noqa: FBT001 - a callback
+            del renew
             return await self.presigner.sign_read(found, _READ_LIFETIME)
 
         yield RemoteObject(
             found,
             self.mover,
             sign,
-            tls=self.signing.tls,
+            tls_for=lambda _: self.signing.tls,
             error_of=lambda answer: self.error(f"read {self.url}/{key}", answer),
         )
 
@@ -198,7 +201,7 @@ class S3Store:
             tls=self.signing.tls,
             error_of=lambda answer: refused_overwrite(self.error(what, answer)),
         )
-        return ObjectInfo(key, source.size, answer.headers.get("etag"))
+        return ObjectInfo(key, source.size, version_of(answer.headers.get("etag")))
 
     async def delete(self, key: str) -> None:
         """DeleteObject: a key that is not there is fine."""
@@ -226,7 +229,7 @@ class S3Parts:
     async def create(self, key: str, intent: Intent) -> Upload:
         """CreateMultipartUpload, with our mark in the metadata."""
         store = self._store
-        mark = secrets.token_hex(_MARK_LENGTH // 2)
+        mark = intent.nonce
         arguments = dict(store.signing.settings.s3_extra_args)
         extra = cast("Mapping[str, str]", arguments.pop("Metadata", {}))
         arguments["Metadata"] = {**extra, **intent.metadata, _MARK: mark}
@@ -385,6 +388,11 @@ class S3Presigner:
             headers=headers,
         )
         return SignedRequest(method, url, headers, lifetime)
+
+
+def version_of(etag: str | None) -> str | None:
+    """Return an ETag as a version; some compatibles give an empty one."""
+    return etag if etag and etag.strip('"') else None
 
 
 def upload_id(upload: Upload) -> str:

@@ -80,7 +80,7 @@ def error_of(
     """Return the error for an answer; `what` says what was asked, such as "stat s3://b/k"."""
     said = f"{status} {code}".strip() + (f" ({reason})" if reason else "")
     message = f"{what}: {said}"
-    if "expired" in reason.lower() and code in {"AccessDenied", "ExpiredToken", ""}:
+    if "expired" in reason.lower() and code in {"AccessDenied", ""}:
         return ExpiredError(message)
     kind, hint = _BY_CODE.get(code, (None, ""))
     if kind is None:

@@ -10,6 +10,7 @@ person and never hold a query string, a token or a password.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import ClassVar
 
 
@@ -122,6 +123,12 @@ class CredentialsError(AccessError):
     code = "credentials"
 
 
+class StoreRefusedError(StoreError):
+    """The destination does not accept the coordinator's own credentials."""
+
+    code = "store_refused"
+
+
 class UnsupportedError(StoreError):
     """The store has no such operation."""
 
@@ -211,3 +218,19 @@ class InterruptedTransferError(TransferError):
 
     code = "interrupted"
     resumable = True
+
+
+def error_class(code: str) -> type[TransferError]:
+    """Return the class of a code that came over the wire; the root for one we do not know."""
+    return _classes().get(code, TransferError)
+
+
+@cache
+def _classes() -> dict[str, type[TransferError]]:
+    found: dict[str, type[TransferError]] = {}
+    waiting: list[type[TransferError]] = [TransferError]
+    while waiting:
+        kind = waiting.pop()
+        found.setdefault(kind.code, kind)
+        waiting.extend(kind.__subclasses__())
+    return found

@@ -78,14 +78,35 @@ class FileFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class FileProgress:
+    """A file that is being moved: `moved` of `size` bytes so far."""
+
+    target: str
+    moved: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
-    """Bytes and files so far; totals grow while sources are still being listed."""
+    """Bytes and files so far; totals grow while sources are still being listed.
+
+    The bytes of a file that failed leave both `moved` and `total`. `running` are
+    the files on their way, in the order in which they were begun.
+    """
 
     moved: int
     total: int
     files: int
     files_total: int
     listed: bool
+    running: tuple[FileProgress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The run was told to stop; `signal` is the name of what told it, such as "SIGINT"."""
+
+    signal: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +123,15 @@ class RunDone:
 
 
 Event: TypeAlias = (
-    FileStarted | PartRaised | Retrying | FileDone | FileSkipped | FileFailed | Progress | RunDone
+    FileStarted
+    | PartRaised
+    | Retrying
+    | FileDone
+    | FileSkipped
+    | FileFailed
+    | Progress
+    | Interrupted
+    | RunDone
 )
 
 _NAMES: dict[type[Event], str] = {
@@ -113,6 +142,7 @@ _NAMES: dict[type[Event], str] = {
     FileSkipped: "skip",
     FileFailed: "error",
     Progress: "progress",
+    Interrupted: "interrupted",
     RunDone: "summary",
 }
 

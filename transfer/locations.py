@@ -78,14 +78,14 @@ def parse(text: str, style_of: Callable[[str], Style]) -> Location:
     rest = text[match.end() :]
     if style is Style.PATH:
         return _file_url(text, rest)
-    if not rest.startswith("//"):
-        return Location(scheme, f"{scheme}:", _decoded(rest, style).lstrip("/"))
-    authority, _, key = rest[2:].partition("/")
-    if not authority:
-        if style is Style.LITERAL:
-            raise UsageError(f"{text!r} names no bucket", hint=f"write {scheme}://BUCKET/KEY")
-        return Location(scheme, f"{scheme}:", _decoded(key, style))
-    return Location(scheme, f"{scheme}://{authority}", _decoded(key, style))
+    authority, key = "", rest.removeprefix("/")
+    if rest.startswith("//"):
+        authority, _, key = rest[2:].partition("/")
+    if authority:
+        return Location(scheme, f"{scheme}://{authority}", _decoded(key, style))
+    if style is Style.LITERAL:
+        raise UsageError(f"{text!r} names no bucket", hint=f"write {scheme}://BUCKET/KEY")
+    return Location(scheme, f"{scheme}:", _decoded(key, style))
 
 
 def local_path(location: Location) -> str:

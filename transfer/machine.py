@@ -202,6 +202,7 @@ class Machine:
         match event:
             case Stored(info) | Completed(info):
                 self.info = info
+                self.error = None  # a stop that came while it was under way came too late
                 self.state = State.DONE
             case Created(upload, receipts):
                 self._created(upload, receipts)
@@ -243,7 +244,10 @@ class Machine:
 
     def _created(self, upload: Upload, receipts: Iterable[Receipt]) -> None:
         self.upload = upload
-        self.receipts = {receipt.number: receipt for receipt in receipts}
+        planned = range(1, self.plan.count + 1)
+        self.receipts = {
+            receipt.number: receipt for receipt in receipts if receipt.number in planned
+        }
         self.state = State.MOVING
         if self.error is not None:
             self._give_up(self.error)

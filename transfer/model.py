@@ -7,6 +7,7 @@ coordinator and many clients on one object are then the same code.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -119,7 +120,8 @@ class Intent:
     `size` is None only where the sender's protocol does not say it (MLflow's);
     `part_size` is None for a single PUT too. `checksum` is what the whole must
     have, where that is known before. `no_clobber` asks the store to fail with
-    ExistsError rather than replace an object.
+    ExistsError rather than replace an object. `nonce` (32 hexadecimal digits)
+    names this one intention: asked again with it, a store need not open twice.
     """
 
     size: int | None
@@ -128,6 +130,7 @@ class Intent:
     metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     checksum: Checksum | None = None
     no_clobber: bool = False
+    nonce: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
 @dataclass(frozen=True, slots=True)

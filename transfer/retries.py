@@ -35,7 +35,8 @@ class RetryPolicy:
 
     `attempts` bounds one operation while its host answers others, and any
     operation on a host that never answered at all. `patience` is how long a
-    host that did answer may be gone.
+    host that did answer may be gone. Pauses are drawn from 0 up to a ceiling
+    that doubles, or, with `added_jitter`, are the ceiling and a little more.
     """
 
     attempts: int = 8
@@ -50,6 +51,8 @@ class RetryPolicy:
     stall_cost: int = 10
     reserve: int = 50
     resigns: int = 3
+    added_jitter: float | None = None
+    honour_retry_after: bool = True
 
 
 @dataclass(slots=True)
@@ -169,7 +172,7 @@ class HostHealth:
         if probed or self._next_probe <= now:
             self._probes += 1
             self._next_probe = now + min(
-                self.policy.probe_cap, self.policy.throttle_base * 2.0 ** (self._probes - 1)
+                self.policy.probe_cap, self.policy.throttle_base * 2.0 ** min(self._probes - 1, 30)
             )
         return self._next_probe - now
 
@@ -179,8 +182,12 @@ class HostHealth:
         if isinstance(error, ThrottledError):
             ceiling = min(policy.throttle_cap, policy.throttle_base * 2.0**exponent)
             asked = min(max(error.retry_after or 0.0, 0.0), policy.throttle_cap)
+            asked = asked if policy.honour_retry_after else 0.0
             return max(asked, self._jitter() * ceiling)
-        return self._jitter() * min(policy.cap, policy.base * 2.0**exponent)
+        ceiling = min(policy.cap, policy.base * 2.0**exponent)
+        if policy.added_jitter is not None:
+            return ceiling + self._jitter() * policy.added_jitter
+        return self._jitter() * ceiling
 
     def _release(self, operation: Operation) -> bool:
         if self._probe is operation:

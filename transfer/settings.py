@@ -123,7 +123,8 @@ def _setting(
 ) -> T:
     """Declare a field: its variable, its reader, its default and how help shows that."""
     if shown is None:
-        shown = {True: "true", False: "false", None: ""}.get(cast("bool", default), str(default))
+        shown = "" if default is None else str(default)
+        shown = shown.lower() if isinstance(default, bool) else shown
     metadata = {"name": name, "read": read, "help": text, "shown": shown, "secret": secret}
     if isinstance(default, MappingProxyType):
         return cast("T", field(default_factory=lambda: default, repr=not secret, metadata=metadata))
@@ -263,24 +264,32 @@ class Settings:
         120.0,
         "Seconds that one call to the coordinator or server may take without an answer.",
     )
-    request_retries: int = _setting(
+    request_retries: int | None = _setting(
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
         _whole(0, 10),
-        7,
-        "Repetitions of a call to the coordinator or server while it answers others.",
+        None,
+        "Repetitions of one call to the coordinator or server.",
+        shown="as `TRANSFER_ATTEMPTS`",
     )
-    request_backoff: float = _setting(
+    request_backoff: float | None = _setting(
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR",
         _number,
-        2.0,
-        "Seconds that the first pause before such a repetition may last; the ceiling doubles"
-        " each time.",
+        None,
+        "Seconds that the first pause before such a repetition may last; it doubles each time.",
+        shown="0.05",
     )
-    request_jitter: float = _setting(
+    request_jitter: float | None = _setting(
         "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER",
         _number,
-        1.0,
-        "Part of such a pause that is drawn at random, 0 to 1.",
+        None,
+        "Seconds at most that are added to such a pause at random.",
+        shown="pauses are random from 0 up",
+    )
+    respect_retry_after: bool = _setting(
+        "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER",
+        _boolean,
+        True,
+        "Wait as long as a server's Retry-After asks for, up to a minute.",
     )
     s3_endpoint_url: str | None = _setting(
         "MLFLOW_S3_ENDPOINT_URL", str, None, "S3-compatible server (`--endpoint-url`)."

@@ -28,15 +28,13 @@ def parse_size(text: str) -> int:
         msg = f"{text!r} is not a size: write bytes, or a number with KiB, MiB, GiB or TiB"
         raise ValueError(msg)
     number, unit = match.groups()
-    size = (
-        float(number) * _UNITS[unit.lower()]
-        if "." in number
-        else int(number) * _UNITS[unit.lower()]
-    )
-    if size != int(size):
+    whole, _, decimals = number.partition(".")
+    scale: int = 10 ** len(decimals)
+    size, rest = divmod(int(whole + decimals) * _UNITS[unit.lower()], scale)
+    if rest:
         msg = f"{text!r} is not a whole number of bytes"
         raise ValueError(msg)
-    return int(size)
+    return size
 
 
 def format_size(size: float) -> str:

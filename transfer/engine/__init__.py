@@ -6,11 +6,10 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from transfer.engine.bus import EventBus
-from transfer.engine.expand import Filter, check_target
+from transfer.engine.expand import Filter, check_pull_target, check_target
 from transfer.engine.report import Failure, Options, Report, SomeFailedError
 from transfer.engine.run import Run
 from transfer.engine.stores import Stores
-from transfer.errors import UsageError
 from transfer.mover import open_mover
 from transfer.registry import locate
 from transfer.settings import Settings
@@ -81,11 +80,7 @@ class Engine:
         on_event: Callable[[Event], None] | None = None,
     ) -> Report:
         """Copy objects or trees to this machine, as `transfer pull` does; raises as `push`."""
-        if locate(str(target)).scheme != "file":
-            raise UsageError(
-                f"pull writes to a path on this machine, {target} is none",
-                hint="use push to copy to a store",
-            )
+        check_pull_target(locate(str(target)))
         report = await self.run(sources, target, options=options, on_event=on_event)
         report.raise_failure()
         return report

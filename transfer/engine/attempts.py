@@ -9,20 +9,29 @@ from __future__ import annotations
 
 import random
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import anyio
 from tenacity import AsyncRetrying, retry_if_exception
 
 from transfer.errors import TransferError
-from transfer.retries import HostHealth, Operation, RetryPolicy
+from transfer.retries import HostHealth, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable
 
     from tenacity import RetryCallState
 
+    from transfer.retries import RetryPolicy
+
 T = TypeVar("T")
+
+
+class Lane(NamedTuple):
+    """Where an operation goes: control calls and bytes of one store may meet different hosts."""
+
+    store: str
+    data: bool = False
 
 
 class Attempts:
@@ -30,22 +39,22 @@ class Attempts:
 
     def __init__(
         self,
-        policy: RetryPolicy,
+        policy_of: Callable[[Lane], RetryPolicy],
         *,
         clock: Callable[[], float] = anyio.current_time,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._policy = policy
+        self._policy_of = policy_of
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
-        self._hosts: dict[Hashable, HostHealth] = {}
+        self._hosts: dict[Lane, HostHealth] = {}
         self.retries = 0
 
     async def run(
         self,
-        host: Hashable,
+        lane: Lane,
         attempt: Callable[[], Awaitable[T]],
         on_retry: Callable[[int, float, TransferError], None] | None = None,
     ) -> T:
@@ -54,9 +63,9 @@ class Attempts:
         `on_retry` is told the number of the failed attempt, the pause in seconds
         and the error. Raises the last error, with the number of attempts in it.
         """
-        health = self._hosts.get(host)
+        health = self._hosts.get(lane)
         if health is None:
-            health = self._hosts[host] = HostHealth(self._policy, self._jitter)
+            health = self._hosts[lane] = HostHealth(self._policy_of(lane), self._jitter)
         operation = Operation(self._clock())
         loop = _Loop(self, health, operation, on_retry)
         retrying = AsyncRetrying(
@@ -74,6 +83,7 @@ class Attempts:
         attempt: Callable[[], Awaitable[T]],
         loop: _Loop,
     ) -> T:
+        loop.begun()
         await self._admitted(health, operation)
         try:
             result = await attempt()
@@ -111,6 +121,10 @@ class _Loop:
         self._operation = operation
         self._on_retry = on_retry
         self._pause: float | None = None
+
+    def begun(self) -> None:
+        """Forget the last pause: what is raised before an attempt was made is not repeated."""
+        self._pause = None
 
     def failed(self, error: TransferError, now: float) -> None:
         self._pause = self._health.failed(self._operation, error, now)

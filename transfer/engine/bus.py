@@ -35,6 +35,12 @@ class Subscription:
         self._events.append(event)
         self._bell.set()
 
+    def waiting(self) -> list[Event]:
+        """Take all events that are there, without waiting for any."""
+        events = list(self._events)
+        self._events.clear()
+        return events
+
     def close(self) -> None:
         """End the iteration once everything queued was read."""
         self._closed = True

@@ -121,6 +121,15 @@ def check_target(sources: Sequence[Location], target: Location) -> None:
             raise UsageError(f"{source} is both source and target")
 
 
+def check_pull_target(target: Location) -> None:
+    """Raise UsageError for a target that is not on this machine."""
+    if target.scheme != "file":
+        raise UsageError(
+            f"pull writes to a path on this machine, {target} is none",
+            hint="use push to copy to a store",
+        )
+
+
 async def _tree_or_error(
     source: Location, target: Location, lookup: Lookup, chosen: Filter, error: NotFoundError
 ) -> AsyncIterator[Item]:

@@ -9,12 +9,13 @@ opened are given up (or kept, where they may be resumed) within a few seconds.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
-from transfer.engine.attempts import Attempts
+from transfer.engine.attempts import Attempts, Lane
 from transfer.engine.expand import Lookup, expand
 from transfer.engine.report import Failure, Report
 from transfer.engine.transfer import FileTransfer
@@ -33,6 +34,7 @@ from transfer.events import (
 )
 from transfer.machine import Failed, Machine, Put, Send
 from transfer.planner import Preference, plan
+from transfer.redaction import redact
 from transfer.retries import RetryPolicy
 from transfer.scheduler import Limits, Scheduler
 
@@ -68,7 +70,7 @@ class Run:
         self._settings = settings
         self._options = options
         self._publish = publish
-        self._attempts = Attempts(policy_of(settings))
+        self._attempts = Attempts(partial(policy_of, settings))
         operations = settings.concurrency
         self._scheduler = Scheduler(
             Limits(operations, operations + max(2, operations // 4), settings.max_memory)
@@ -107,7 +109,8 @@ class Run:
         """Return the counters as they are now."""
         moved = self._settled_bytes + sum(item.meter.moved for item in self._running)
         files = len(self.report.done) + len(self.report.skipped) + len(self.report.failed)
-        return Progress(moved, self._found_bytes, files, self._found, self._listed)
+        running = tuple(_transfer(job).progress() for job in self._scheduler.jobs)
+        return Progress(moved, self._found_bytes, files, self._found, self._listed, running)
 
     async def _tick(self) -> None:
         while True:
@@ -135,8 +138,8 @@ class Run:
         while not self._scheduler.has_room:
             await self._bell.wait()
         try:
-            source = await self._stores.get(item.source)
-            target = await self._stores.get(item.target)
+            source = await self._store(item.source)
+            target = await self._store(item.target)
             cut = self._plan(item, source, target)
         except TransferError as error:
             self._failed(item, error)
@@ -167,12 +170,18 @@ class Run:
         return cut
 
     async def _lookup(self, location: Location) -> Lookup:
-        store = await self._stores.get(location)
-        lane = store.url, False
+        store = await self._store(location)
+        lane = Lane(store.url)
         return Lookup(
             store,
             lambda key: self._attempts.run(lane, partial(store.stat, key)),
             lambda prefix, token: self._attempts.run(lane, partial(store.scan, prefix, token)),
+        )
+
+    async def _store(self, location: Location) -> Store:
+        """Open a store, or return the one that is open; a coordinator may be away for a moment."""
+        return await self._attempts.run(
+            Lane(redact(location.root)), partial(self._stores.get, location)
         )
 
     async def _work(self) -> None:
@@ -269,6 +278,7 @@ class Run:
 
     def _failed(self, item: Item, error: TransferError) -> None:
         source, target = str(item.source), str(item.target)
+        self._found_bytes -= item.info.size
         self.report.failed.append(Failure(source, target, error))
         self._publish(FileFailed(source, target, error.code, str(error)))
 
@@ -309,9 +319,20 @@ class _Bell:
         await self._event.wait()
 
 
-def policy_of(settings: Settings) -> RetryPolicy:
-    """Return the retry policy that the settings ask for."""
-    return RetryPolicy(attempts=settings.attempts, patience=settings.outage_patience)
+def policy_of(settings: Settings, lane: Lane) -> RetryPolicy:
+    """Return the retry policy for a lane; calls to a coordinator have settings of their own."""
+    policy = RetryPolicy(
+        attempts=settings.attempts,
+        patience=settings.outage_patience,
+        honour_retry_after=settings.respect_retry_after,
+    )
+    if lane.data or not lane.store.startswith(("mlflow-artifacts:", "transfer+")):
+        return policy
+    if settings.request_retries is not None:
+        policy = replace(policy, attempts=settings.request_retries + 1)
+    if settings.request_backoff is not None:
+        policy = replace(policy, base=settings.request_backoff, cap=120.0)
+    return replace(policy, added_jitter=settings.request_jitter)
 
 
 def preference_of(settings: Settings, *, download: bool) -> Preference:

@@ -7,6 +7,7 @@ machine is final.
 
 from __future__ import annotations
 
+import secrets
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 from transfer.checksums import Algorithm, differ
+from transfer.engine.attempts import Lane
 from transfer.errors import ExistsError, IntegrityError, NotFoundError, SourceChangedError
-from transfer.events import FileDone, FileSkipped, Retrying
+from transfer.events import FileDone, FileProgress, FileSkipped, Retrying
 from transfer.machine import (
     Abort,
     Aborted,
@@ -36,7 +38,7 @@ from transfer.scheduler import Job
 from transfer.tally import Meter, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable
 
     from transfer.checksums import Checksum
     from transfer.engine.attempts import Attempts
@@ -80,6 +82,7 @@ class FileTransfer(Job):
         self._opened: OpenObject | None = None
         self._checksum: Checksum | None = None
         self._there = False
+        self._nonce = secrets.token_hex(16)
 
     async def perform(self, command: Command) -> Event:
         """Carry out a command; raises TransferError for what failed for good."""
@@ -109,6 +112,10 @@ class FileTransfer(Job):
     async def close(self) -> None:
         """Close the source."""
         await self._stack.aclose()
+
+    def progress(self) -> FileProgress:
+        """Return how far it is."""
+        return FileProgress(str(self.item.target), self.meter.moved, self.machine.plan.size)
 
     def result(self) -> FileDone | FileSkipped:
         """Return what came of it; raises IntegrityError if the content is not what it must be."""
@@ -210,6 +217,7 @@ class FileTransfer(Job):
             metadata=self._options.metadata,
             checksum=self._known_checksum,
             no_clobber=self._options.no_clobber,
+            nonce=self._nonce,
         )
 
     def _tally(self) -> Tally:
@@ -223,10 +231,10 @@ class FileTransfer(Job):
 
         return await self._attempts.run(self._lane(operation), attempt, on_retry)
 
-    def _lane(self, operation: str) -> Hashable:
+    def _lane(self, operation: str) -> Lane:
         """Bytes and control calls may go to different hosts: an outage of one is its own."""
         store = self._source if operation == "open" else self._target
-        return store.url, operation == "put" or operation.startswith("part")
+        return Lane(store.url, operation == "put" or operation.startswith("part"))
 
     def _verified(self) -> Verified:
         known, moved = self._known_checksum, self._checksum

@@ -1,0 +1,178 @@
+"""One run of the engine, with signals coming in and events going out.
+
+Three tasks: the run itself, one that waits for signals and cancels it, one that
+hands events to the sink, in batches and in a thread, so that a terminal that
+was stopped or a slow pipe holds nothing up. The first signal winds the run up,
+which the engine does within seconds; the second leaves at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import CapacityLimiter, open_signal_receiver, to_thread
+
+from transfer.cli import exit_codes
+from transfer.cli.flags import CopyFlags, options_of, settings_of
+from transfer.cli.guard import put, show_traceback, tell
+from transfer.engine import Engine
+from transfer.engine.expand import check_pull_target
+from transfer.errors import TransferError
+from transfer.events import Interrupted
+from transfer.registry import locate
+from transfer.settings import Settings
+from transfer.sinks import Ending
+from transfer.sinks.jsonlines import JsonLines
+from transfer.sinks.lines import DryRun, Lines
+from transfer.sinks.wording import NORMAL, QUIET
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from transfer.engine import Report
+    from transfer.engine.bus import Subscription
+    from transfer.events import Event
+    from transfer.sinks import EventSink
+
+_CODES: dict[signal.Signals | None, int] = {
+    signal.SIGINT: exit_codes.INTERRUPTED,
+    signal.SIGTERM: exit_codes.TERMINATED,
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a run; at most one of `report` and `error` is set."""
+
+    report: Report | None = None
+    error: TransferError | None = None
+    signal: signal.Signals | None = None
+    output_closed: bool = False
+
+
+def copy_files(command: str | None, params: Mapping[str, Any]) -> int:
+    """Do what was asked for, show it, and return the exit code."""
+    flags = CopyFlags.from_params(command, params)
+    sink = sink_of(flags, on_terminal=sys.stderr.isatty())
+    outcome = Outcome()
+    try:
+        if flags.pull:
+            check_pull_target(locate(flags.target))
+        settings = settings_of(flags, Settings.load())
+        anyio.run(_run, flags, settings, sink, outcome)
+    except TransferError as error:
+        outcome.error = error
+    if outcome.output_closed:
+        raise BrokenPipeError
+    ending = ending_of(outcome)
+    sink.close(ending)
+    if flags.json and ending.error:
+        # A program reads the one, a person the other.
+        tell(f"transfer: error: {ending.error}")
+    for failure in _errors(outcome):
+        show_traceback(failure, flags.verbose)
+    return ending.exit_code
+
+
+def sink_of(flags: CopyFlags, *, on_terminal: bool) -> EventSink:
+    """Choose who shows the run."""
+    detail = QUIET if flags.quiet else max(NORMAL, flags.verbose)
+    if flags.json:
+        return JsonLines(put, time.monotonic)
+    if flags.dry_run:
+        return DryRun(tell, put, detail)
+    if on_terminal and not (flags.quiet or flags.no_progress):
+        return _terminal(detail)
+    return Lines(tell, time.monotonic, detail)
+
+
+def ending_of(outcome: Outcome) -> Ending:
+    """Return the exit code, and what is still to be said.
+
+    A signal that came when everything had been done has interrupted nothing.
+    """
+    if outcome.error is not None:
+        return Ending(exit_codes.code_of(type(outcome.error)), str(outcome.error))
+    if outcome.report is None:
+        return Ending(_CODES.get(outcome.signal, exit_codes.FAILED), interrupted=True)
+    return Ending(
+        exit_codes.code_of_run(
+            [type(failure.error) for failure in outcome.report.failed],
+            len(outcome.report.done) + len(outcome.report.skipped),
+        )
+    )
+
+
+async def _run(flags: CopyFlags, settings: Settings, sink: EventSink, outcome: Outcome) -> None:
+    options = options_of(flags)
+    with open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with Engine(settings) as engine, anyio.create_task_group() as watch:
+            async with anyio.create_task_group() as show:
+                with engine.events() as events, anyio.CancelScope() as stop:
+                    show.start_soon(_deliver, events, sink, outcome, stop)
+                    watch.start_soon(_obey, signals, events, outcome, stop)
+                    # Caught in here, or the task groups would wrap it up.
+                    try:
+                        outcome.report = await engine.run(
+                            flags.sources, flags.target, options=options
+                        )
+                    except TransferError as error:
+                        outcome.error = error
+            watch.cancel_scope.cancel()
+
+
+async def _deliver(
+    events: Subscription, sink: EventSink, outcome: Outcome, stop: anyio.CancelScope
+) -> None:
+    """Hand events on until the last; a reader that has gone ends the run."""
+    lane = CapacityLimiter(1)
+    async for event in events:
+        batch = [event, *events.waiting()]
+        try:
+            await to_thread.run_sync(_feed, sink, batch, limiter=lane)
+        except BrokenPipeError:
+            outcome.output_closed = True
+            stop.cancel()
+            return
+
+
+def _feed(sink: EventSink, batch: Sequence[Event]) -> None:
+    for event in batch:
+        sink(event)
+
+
+async def _obey(
+    signals: AsyncIterator[signal.Signals],
+    events: Subscription,
+    outcome: Outcome,
+    stop: anyio.CancelScope,
+) -> None:
+    async for received in signals:
+        if outcome.signal is not None:
+            os._exit(_CODES[received])
+        outcome.signal = received
+        events.put(Interrupted(received.name))
+        stop.cancel()
+
+
+def _errors(outcome: Outcome) -> list[TransferError]:
+    if outcome.error is not None:
+        return [outcome.error]
+    return [failure.error for failure in outcome.report.failed] if outcome.report else []
+
+
+def _terminal(detail: int) -> EventSink:
+    from rich.console import Console
+
+    from transfer.sinks.terminal import Terminal
+
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    if console.is_dumb_terminal:
+        return Lines(tell, time.monotonic, detail)
+    return Terminal(console, time.monotonic, detail)

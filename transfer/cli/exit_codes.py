@@ -1,0 +1,76 @@
+"""What the exit code of the command says: whose move it is.
+
+The numbers are those of aws (0, 1, 2, 130) and rclone (5), where those have one.
+A script can repeat what ended in 5 without looking, and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transfer.errors import (
+    AccessError,
+    ExistsError,
+    IntegrityError,
+    InterruptedTransferError,
+    NotFoundError,
+    PreconditionError,
+    StoreRefusedError,
+    TemporaryError,
+    UploadGoneError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from transfer.errors import TransferError
+
+OK = 0
+FAILED = 1
+USAGE = 2
+NOT_FOUND = 3
+AUTH = 4
+TEMPORARY = 5
+INTEGRITY = 6
+PRECONDITION = 7
+INTERRUPTED = 130
+# Nobody reads the output any more: 128 and the number of SIGPIPE, as shells have it.
+OUTPUT_CLOSED = 141
+TERMINATED = 143
+
+EPILOG = (
+    "Exit codes: 0 done; 1 some files failed; 2 usage; 3 not found; 4 access denied;"
+    " 5 temporary failure, run it again; 6 damaged content; 7 target exists or has changed;"
+    " 130, 143 interrupted."
+)
+
+# The first class that fits decides: damage in transit is both integrity and temporary.
+_CODES: tuple[tuple[type[TransferError], int], ...] = (
+    (InterruptedTransferError, INTERRUPTED),
+    (UsageError, USAGE),
+    (UploadGoneError, FAILED),
+    (NotFoundError, NOT_FOUND),
+    (AccessError, AUTH),
+    (StoreRefusedError, AUTH),
+    (IntegrityError, INTEGRITY),
+    (TemporaryError, TEMPORARY),
+    (ExistsError, PRECONDITION),
+    (PreconditionError, PRECONDITION),
+)
+
+
+def code_of(error: type[TransferError]) -> int:
+    """Return the code for one error that ended everything."""
+    return next((code for kind, code in _CODES if issubclass(error, kind)), FAILED)
+
+
+def code_of_run(failures: Iterable[type[TransferError]], others: int) -> int:
+    """Return the code for a run with these failures and `others` that went well.
+
+    What all files have in common is told; of a mixture, only that it is one.
+    """
+    codes = {code_of(error) for error in failures}
+    if not codes:
+        return OK
+    return codes.pop() if len(codes) == 1 and not others else FAILED

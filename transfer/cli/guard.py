@@ -1,0 +1,80 @@
+"""The edge of every command: what it raises becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from transfer.cli import exit_codes
+from transfer.errors import TransferError
+from transfer.sinks.escaping import error_line, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# From this many -v on, errors come with their tracebacks.
+TRACEBACKS = 2
+
+
+def guarded(work: Callable[[], int], verbose: int = 0) -> NoReturn:
+    """Do the work of a command, and exit with the code that it returns or raises."""
+    try:
+        code = work()
+        sys.stdout.flush()
+    except TransferError as error:
+        code = exit_codes.code_of(type(error))
+        complain(error_line(str(error)), error, verbose)
+    except KeyboardInterrupt:
+        code = exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        code = exit_codes.OUTPUT_CLOSED
+        close_output()
+    except Exception as error:  # noqa: BLE001 - a bug of ours is told in one line too
+        code = exit_codes.FAILED
+        bug = _only(error)
+        text = f"internal error, {type(bug).__name__}: {bug}; -vv shows where"
+        complain(error_line(text), bug, verbose)
+    raise typer.Exit(code)
+
+
+def _only(error: Exception) -> Exception:
+    """Task groups wrap even a single error."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def complain(line: str, error: BaseException, verbose: int) -> None:
+    """Say what went wrong."""
+    tell(line)
+    show_traceback(error, verbose)
+
+
+def show_traceback(error: BaseException, verbose: int) -> None:
+    """Show where an error comes from, to those who asked for it."""
+    if verbose >= TRACEBACKS:
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            tell(visible(line))
+
+
+def tell(line: str) -> None:
+    """Write one line for people."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def put(line: str) -> None:
+    """Write one line of data, at once: whoever reads it may be waiting for it."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def close_output() -> None:
+    """Let what is still buffered go nowhere, or Python would complain of it at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())

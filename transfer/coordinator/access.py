@@ -1,0 +1,69 @@
+"""Who may do what: a principal has a prefix, and everything is decided by key.
+
+One function decides, for all routes, on whole segments of the key: a token for
+`team-a/` does not reach `team-ab/`. Nothing is public but a short list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transfer.errors import AccessError
+from transfer.keys import check_key, check_prefix, within
+
+if TYPE_CHECKING:
+    from typing import Final
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody who makes requests; `prefix` is "" or ends with a slash."""
+
+    name: str
+    prefix: str = ""
+    read_only: bool = False
+
+
+ANYBODY = Principal("anybody")
+
+
+def allow_read(principal: Principal, key: str) -> str:
+    """Return the key if it is canonical and the principal may read it, else raise."""
+    check_key(key)
+    _inside(principal, key)
+    return key
+
+
+def allow_write(principal: Principal, key: str) -> str:
+    """Return the key if it is canonical and the principal may write it, else raise."""
+    allow_read(principal, key)
+    if principal.read_only:
+        raise AccessError(f"the token {principal.name} may only read")
+    return key
+
+
+def allow_list(principal: Principal, prefix: str) -> str:
+    """Return the prefix, with a slash behind if not empty, if the principal may list it."""
+    stem = prefix.strip("/")
+    check_prefix(stem)
+    if stem or principal.prefix:
+        _inside(principal, stem)
+    return f"{stem}/" if stem else ""
+
+
+def normal_prefix(prefix: str) -> str:
+    """Return a token's prefix in the form that is compared: "" or segments with a slash behind."""
+    stem = prefix.strip("/")
+    check_prefix(stem)
+    return f"{stem}/" if stem else ""
+
+
+def _inside(principal: Principal, key: str) -> None:
+    if not within(key, principal.prefix):
+        raise AccessError(
+            f"the token {principal.name} reaches only below {principal.prefix}",
+            hint="use a key below it, or another token",
+        )

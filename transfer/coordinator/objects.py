@@ -1,0 +1,192 @@
+"""Whole objects behind the coordinator: reading, writing, listing, and their checksums.
+
+The coordinator remembers the checksum that was proved when an object was
+written, with the version it had then. Whoever reads that version later can
+compare, although most stores cannot say what the content should be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+from sqlalchemy import delete, insert, select
+
+from transfer.checksums import Algorithm, Checksum
+from transfer.coordinator.database import OBJECTS
+from transfer.errors import IntegrityError, PlanError
+from transfer.files import FileSource, local_errors, write_fully
+from transfer.model import Expected, Intent, ObjectInfo, Part, Span
+from transfer.sizes import MIB
+from transfer.tally import Tally
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from transfer.coordinator.database import Database
+    from transfer.coordinator.relay import RequestBody
+    from transfer.model import Page, Receipt
+    from transfer.store import OpenObject, Source, Store
+
+# Parts of a body that is too large for one PUT: 10,000 of them hold 625 GiB.
+_RELAY_PART = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A store, and the prefix below which the coordinator's keys are."""
+
+    store: Store
+    prefix: str = ""
+
+    def inner(self, key: str) -> str:
+        """Return the store's key for one of ours."""
+        return self.prefix + key
+
+    def outer(self, info: ObjectInfo) -> ObjectInfo:
+        """Return an object under our key."""
+        return replace(info, key=info.key.removeprefix(self.prefix))
+
+
+class Objects:
+    """Objects by key; checksums are remembered in the database."""
+
+    def __init__(self, destination: Destination, database: Database) -> None:
+        self._to = destination
+        self._database = database
+
+    async def stat(self, key: str) -> ObjectInfo:
+        """Look at an object; with its checksum, if this version's is known."""
+        return await self._known(self._to.outer(await self._to.store.stat(self._to.inner(key))))
+
+    async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
+        """List a page of keys."""
+        page = await self._to.store.scan(self._to.inner(prefix), token, folders=folders)
+        return replace(
+            page,
+            objects=tuple(self._to.outer(info) for info in page.objects),
+            folders=tuple(name.removeprefix(self._to.prefix) for name in page.folders),
+        )
+
+    def open(self, key: str, info: ObjectInfo) -> AbstractAsyncContextManager[OpenObject]:
+        """Open an object for reading."""
+        inner = self._to.inner(key)
+        return self._to.store.open(inner, replace(info, key=inner))
+
+    async def put(self, key: str, body: RequestBody, intent: Intent) -> ObjectInfo:
+        """Store a relayed body whose length is known; remember its checksum."""
+        if intent.size is not None and intent.size > self._to.store.traits.max_put:
+            return await self._put_in_parts(key, body, intent)
+        tally = Tally(Algorithm.CRC32C)
+        source = body.source(intent.size or 0)
+        info = await self._to.store.put(self._to.inner(key), source, intent, tally)
+        return await self.remember(self._to.outer(info), tally.checksum)
+
+    async def put_spooled(self, key: str, body: RequestBody, intent: Intent) -> ObjectInfo:
+        """Store a body of unknown length: it goes to a temporary file first."""
+        with tempfile.TemporaryFile() as file:
+            size = 0
+            with local_errors("keep a body in", tempfile.gettempdir()):
+                async for piece in body.chunks():
+                    await anyio.to_thread.run_sync(write_fully, file.fileno(), [piece], size)
+                    size += len(memoryview(piece))
+            source: Source = FileSource(file.fileno(), Span(0, size))
+            tally = Tally(Algorithm.CRC32C)
+            info = await self._to.store.put(
+                self._to.inner(key), source, replace(intent, size=size), tally
+            )
+        return await self.remember(self._to.outer(info), tally.checksum)
+
+    async def delete(self, key: str) -> None:
+        """Remove an object, or everything below a folder of that name."""
+        await self._to.store.delete(self._to.inner(key))
+        token: str | None = None
+        while True:
+            page = await self._to.store.scan(self._to.inner(key) + "/", token)
+            for info in page.objects:
+                await self._to.store.delete(info.key)
+            token = page.token
+            if token is None:
+                return
+
+    async def is_folder(self, key: str) -> bool:
+        """Tell whether there are objects below a name."""
+        page = await self._to.store.scan(self._to.inner(key) + "/", folders=True)
+        return bool(page.objects or page.folders)
+
+    async def remember(self, info: ObjectInfo, checksum: Checksum | None) -> ObjectInfo:
+        """Keep the checksum of an object that was just written; return it with that."""
+        if checksum is None:
+            return info
+        if info.version is None or info.modified is None:
+            info = self._to.outer(await self._to.store.stat(self._to.inner(info.key)))
+        row = {
+            "key_hash": _hash(info.key),
+            "key": info.key,
+            "size": info.size,
+            "version": _stamp(info),
+            "checksum": str(checksum),
+            "written": time.time(),
+        }
+        async with self._database.writing() as connection:
+            await connection.execute(delete(OBJECTS).where(OBJECTS.c.key_hash == row["key_hash"]))
+            await connection.execute(insert(OBJECTS).values(row))
+        return replace(info, checksum=checksum)
+
+    async def confirm_put(
+        self, key: str, size: int, etag: str | None, checksum: Checksum | None
+    ) -> ObjectInfo:
+        """Look at an object that a client says it stored, and remember its checksum."""
+        info = self._to.outer(await self._to.store.stat(self._to.inner(key)))
+        if info.size != size or (etag and info.version and etag != info.version):
+            raise IntegrityError(f"{key} is not the object that was just stored")
+        return await self.remember(info, checksum)
+
+    async def _known(self, info: ObjectInfo) -> ObjectInfo:
+        if info.checksum is not None:
+            return info
+        async with self._database.reading() as connection:
+            rows = await connection.execute(
+                select(OBJECTS.c.size, OBJECTS.c.version, OBJECTS.c.checksum).where(
+                    OBJECTS.c.key_hash == _hash(info.key)
+                )
+            )
+            row = rows.first()
+        if row is None or (row.size, row.version) != (info.size, _stamp(info)):
+            return info
+        return replace(info, checksum=Checksum.parse(row.checksum))
+
+    async def _put_in_parts(self, key: str, body: RequestBody, intent: Intent) -> ObjectInfo:
+        """Cut a body that is too large for one PUT; parts go one after the other."""
+        parts = self._to.store.parts
+        size = intent.size or 0
+        if parts is None:
+            raise PlanError(f"{key}: {size} bytes are too many for this destination")
+        upload = await parts.create(self._to.inner(key), replace(intent, part_size=_RELAY_PART))
+        receipts: list[Receipt] = []
+        try:
+            for start in range(0, size, _RELAY_PART):
+                span = Span(start, min(start + _RELAY_PART, size))
+                part = Part(len(receipts) + 1, span)
+                tally = Tally(Algorithm.CRC32C)
+                receipts.append(await parts.send(upload, part, body.source(span.size), tally))
+            info = await parts.complete(upload, receipts, Expected(size))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await parts.abort(upload)
+            raise
+        return self._to.outer(info)
+
+
+def _stamp(info: ObjectInfo) -> str:
+    """Return what tells one version from the next; some stores give all the same ETag."""
+    return f"{info.version or ''}@{int(info.modified or 0)}"
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(os.fsencode(key)).hexdigest()

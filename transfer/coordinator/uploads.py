@@ -1,0 +1,351 @@
+"""Upload sessions: the coordinator's record of each multipart upload.
+
+A session is a row, so that it survives a restart and any replica can serve it.
+The row is written before the store is asked for anything, and what is over never
+comes back: a completed session answers Complete with the same result again, an
+aborted one answers nothing. Before an object is put together, the store's own
+list of parts is compared with what the client says it sent (in the store's
+`complete`, see `transfer.review`).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError as DuplicateError
+
+from transfer.checksums import Checksum
+from transfer.coordinator.database import PARTS, UPLOADS
+from transfer.errors import (
+    PlanError,
+    PreconditionError,
+    RejectedError,
+    UnsupportedError,
+    UploadGoneError,
+)
+from transfer.model import Expected, Intent, ObjectInfo, Receipt, Upload
+from transfer.planner import Plan, check_part_size
+from transfer.review import whole_checksum
+from transfer.wire import WireObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Row
+
+    from transfer.coordinator.access import Principal
+    from transfer.coordinator.database import Database
+    from transfer.coordinator.objects import Destination
+    from transfer.store import Parts
+
+# MLflow's clients know this sentence; its beginning is what they look for.
+NO_MULTIPART = "Multipart upload is not supported for the current artifact repository"
+
+
+class SessionState(StrEnum):
+    """Where a session stands."""
+
+    OPENING = "opening"
+    OPEN = "open"
+    COMPLETE = "complete"
+    ABORTING = "aborting"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as a value; `upload` is known by the destination's key."""
+
+    id: str
+    key: str
+    upload: Upload
+    count: int
+    no_clobber: bool
+    state: SessionState
+    epoch: int
+    result: ObjectInfo | None
+
+
+class Uploads:
+    """All sessions; `enabled` False means that multipart is switched off."""
+
+    def __init__(
+        self, destination: Destination, database: Database, *, enabled: bool = True
+    ) -> None:
+        self._to = destination
+        self._database = database
+        self._enabled = enabled
+        self._locks: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
+
+    @property
+    def parts(self) -> Parts:
+        """The destination's multipart; UnsupportedError if there is none."""
+        parts = self._to.store.parts
+        if parts is None or not self._enabled:
+            raise UnsupportedError(NO_MULTIPART)
+        return parts
+
+    async def open(
+        self, principal: Principal, key: str, intent: Intent, count: int, request_id: str
+    ) -> Session:
+        """Open an upload of `count` parts; the same request again returns the same session."""
+        parts = self.parts
+        self._check_plan(intent, count)
+        row = await self._new_row(principal, key, intent, count, request_id)
+        if row.state != SessionState.OPENING:
+            return self._same(_session(row, self._to), key, intent)
+        upload = await parts.create(self._to.inner(key), intent)
+        async with self._database.writing() as connection:
+            mine = await connection.execute(
+                update(UPLOADS)
+                .where(UPLOADS.c.id == row.id, UPLOADS.c.state == SessionState.OPENING)
+                .values(store_id=upload.id, state=SessionState.OPEN, touched=time.time())
+            )
+        if not mine.rowcount:
+            # The same request came twice at once, and the other one was faster.
+            await parts.abort(upload)
+        return await self.get(principal, row.id)
+
+    async def get(self, principal: Principal, upload_id: str, epoch: int | None = None) -> Session:
+        """Return a session of this principal; UploadGoneError for anybody else's."""
+        async with self._database.reading() as connection:
+            rows = await connection.execute(
+                select(UPLOADS).where(
+                    UPLOADS.c.id == upload_id, UPLOADS.c.principal == principal.name
+                )
+            )
+            row = rows.first()
+        if row is None:
+            raise UploadGoneError(f"there is no upload {upload_id[:40]}")
+        session = _session(row, self._to)
+        if epoch is not None and epoch != session.epoch:
+            raise PreconditionError(
+                f"the upload {upload_id} was taken over by somebody else",
+                hint="let them finish, or start anew",
+            )
+        return session
+
+    async def by_id(self, upload_id: str) -> Session:
+        """Return an open session, for a request whose URL is the permission."""
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(UPLOADS).where(UPLOADS.c.id == upload_id))
+            row = rows.first()
+        if row is None or row.state != SessionState.OPEN:
+            raise UploadGoneError(f"there is no open upload {upload_id[:40]}")
+        return _session(row, self._to)
+
+    async def get_open(
+        self, principal: Principal, upload_id: str, epoch: int | None = None
+    ) -> Session:
+        """Return a session that still takes parts."""
+        session = await self.get(principal, upload_id, epoch)
+        if session.state is not SessionState.OPEN:
+            raise UploadGoneError(f"the upload {upload_id} is {session.state}")
+        return session
+
+    async def report(self, session: Session, receipts: Iterable[Receipt]) -> None:
+        """Write down which parts have arrived; a part sent again replaces its receipt."""
+        rows = [
+            {
+                "upload_id": session.id,
+                "number": receipt.number,
+                "size": receipt.size,
+                "etag": receipt.etag,
+                "checksum": str(receipt.checksum) if receipt.checksum else None,
+            }
+            for receipt in receipts
+            if self._check_number(session, receipt.number)
+        ]
+        if not rows:
+            return
+        numbers = [row["number"] for row in rows]
+        async with self._database.writing() as connection:
+            await connection.execute(
+                delete(PARTS).where(PARTS.c.upload_id == session.id, PARTS.c.number.in_(numbers))
+            )
+            await connection.execute(insert(PARTS), rows)
+            await connection.execute(
+                update(UPLOADS).where(UPLOADS.c.id == session.id).values(touched=time.time())
+            )
+
+    async def listed(self, session: Session) -> list[Receipt]:
+        """Return the parts the store has, with the checksums that were reported for them."""
+        reported = await self._reported(session)
+        found = []
+        for receipt in await self.parts.sent(session.upload):
+            known = reported.get(receipt.number)
+            if known is not None and known.etag.strip('"') == receipt.etag.strip('"'):
+                found.append(replace(receipt, checksum=receipt.checksum or known.checksum))
+            else:
+                found.append(receipt)
+        return found
+
+    async def complete(
+        self, session: Session, receipts: Iterable[Receipt], expected: Expected
+    ) -> ObjectInfo:
+        """Put the object together; a second time returns what the first one did."""
+        async with self._locks[session.id]:
+            if (done := await self._result(session)) is not None:
+                return done
+            known = await self._reported(session)
+            known.update((receipt.number, receipt) for receipt in receipts)
+            wanted = [known[number] for number in sorted(known)]
+            if [receipt.number for receipt in wanted] != list(range(1, session.count + 1)):
+                raise RejectedError(
+                    f"the upload has parts 1 to {session.count},"
+                    f" {len(wanted)} were named: some are missing or foreign"
+                )
+            expected = replace(expected, no_clobber=session.no_clobber)
+            info = await self.parts.complete(session.upload, wanted, expected)
+            info = replace(info, key=session.key, checksum=whole_checksum(wanted))
+            await self._finish(session, SessionState.COMPLETE, info)
+        self._locks.pop(session.id, None)
+        return info
+
+    async def abort(self, session: Session) -> None:
+        """Give an upload up; the row says so before the store is told."""
+        if session.state in {SessionState.ABORTED, SessionState.COMPLETE}:
+            return
+        await self._finish(session, SessionState.ABORTING, None)
+        if session.upload.id:
+            await self.parts.abort(session.upload)
+        await self._finish(session, SessionState.ABORTED, None)
+
+    async def count_open(self) -> int:
+        """Return how many uploads are neither completed nor aborted."""
+        states = (SessionState.OPENING, SessionState.OPEN, SessionState.ABORTING)
+        async with self._database.reading() as connection:
+            found = await connection.execute(
+                select(func.count()).select_from(UPLOADS).where(UPLOADS.c.state.in_(states))
+            )
+            return int(found.scalar_one())
+
+    def _check_plan(self, intent: Intent, count: int) -> None:
+        limits = self.parts.limits
+        if intent.part_size is not None and intent.size is not None:
+            check_part_size(intent.part_size, limits)
+            if intent.size > limits.max_object:
+                raise PlanError(f"{intent.size} bytes are too many for one object")
+            if Plan(intent.size, intent.part_size).count != count:
+                raise PlanError(f"{intent.size} bytes are not {count} parts")
+        if not 1 <= count <= limits.max_count:
+            raise PlanError(
+                f"{count} parts are not possible: the destination takes 1 to {limits.max_count}"
+            )
+
+    async def _new_row(
+        self, principal: Principal, key: str, intent: Intent, count: int, request_id: str
+    ) -> Row[Any]:
+        now = time.time()
+        row: dict[str, object] = {
+            "id": secrets.token_hex(16),
+            "request_id": request_id,
+            "principal": principal.name,
+            "key": key,
+            "store_id": "",
+            "size": intent.size,
+            "part_size": intent.part_size,
+            "part_count": count,
+            "no_clobber": intent.no_clobber,
+            "details": {},
+            "state": SessionState.OPENING,
+            "epoch": 1,
+            "created": now,
+            "touched": now,
+        }
+        known = select(UPLOADS).where(
+            UPLOADS.c.request_id == row["request_id"], UPLOADS.c.principal == principal.name
+        )
+        async with self._database.writing() as connection:
+            found = (await connection.execute(known)).first()
+            if found is None:
+                try:
+                    await connection.execute(insert(UPLOADS).values(row))
+                except DuplicateError:
+                    raise RejectedError("this request id is in use") from None
+                found = (await connection.execute(known)).one()
+        return found
+
+    def _same(self, session: Session, key: str, intent: Intent) -> Session:
+        asked = (key, intent.size, intent.part_size)
+        if (session.key, session.upload.size, session.upload.part_size) != asked:
+            raise RejectedError("this request id was used for another upload")
+        return session
+
+    async def _reported(self, session: Session) -> dict[int, Receipt]:
+        async with self._database.reading() as connection:
+            rows = await connection.execute(
+                select(PARTS.c.number, PARTS.c.size, PARTS.c.etag, PARTS.c.checksum).where(
+                    PARTS.c.upload_id == session.id
+                )
+            )
+            return {
+                row.number: Receipt(
+                    row.number,
+                    row.size,
+                    row.etag,
+                    Checksum.parse(row.checksum) if row.checksum else None,
+                )
+                for row in rows
+            }
+
+    async def _result(self, session: Session) -> ObjectInfo | None:
+        """Return the result of a session that is complete by now; raise if it cannot be."""
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(UPLOADS).where(UPLOADS.c.id == session.id))
+            current = _session(rows.one(), self._to)
+        if current.state is SessionState.OPEN:
+            return None
+        if current.result is None:
+            raise UploadGoneError(f"the upload {session.id} is {current.state}")
+        return current.result
+
+    async def _finish(self, session: Session, state: SessionState, info: ObjectInfo | None) -> None:
+        result = json.loads(WireObject.from_info(info).model_dump_json()) if info else None
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(UPLOADS)
+                .where(UPLOADS.c.id == session.id)
+                .values(state=state, result=result, touched=time.time())
+            )
+            if state in {SessionState.COMPLETE, SessionState.ABORTED}:
+                await connection.execute(delete(PARTS).where(PARTS.c.upload_id == session.id))
+
+    def _check_number(self, session: Session, number: int) -> bool:
+        if number > session.count:
+            raise RejectedError(f"part {number} is foreign: the upload has {session.count}")
+        return True
+
+
+def receipts_of(listed: Sequence[Receipt], etags: dict[int, str]) -> list[Receipt]:
+    """Return receipts for a client that names only numbers and ETags; sizes are the store's."""
+    sizes = {receipt.number: receipt.size for receipt in listed}
+    missing = sorted(set(etags) - set(sizes))
+    if missing:
+        raise RejectedError(f"part {missing[0]} is not in the store")
+    return [Receipt(number, sizes[number], etag) for number, etag in sorted(etags.items())]
+
+
+def _session(row: Row[Any], destination: Destination) -> Session:
+    upload = Upload(destination.inner(row.key), row.store_id, row.size, row.part_size)
+    result = (
+        WireObject.model_validate_json(json.dumps(row.result)).to_info() if row.result else None
+    )
+    return Session(
+        row.id,
+        row.key,
+        upload,
+        row.part_count,
+        row.no_clobber,
+        SessionState(row.state),
+        row.epoch,
+        result,
+    )
