@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -146,8 +146,7 @@ class LocalStore:
 
     async def delete(self, key: str) -> None:
         """Remove a file; folders stay."""
-        with suppress(NotFoundError):
-            await self._run("delete", key, Path.unlink)
+        await self._run("delete", key, _delete)
 
     async def _path(self, key: str) -> Path:
         return await anyio.to_thread.run_sync(self.path_of, key)
@@ -264,6 +263,12 @@ def _open_regular(path: Path) -> int:
                 raise LocalError(f"{path} is a folder", hint="name a file")
         raise LocalError(f"{path} is not a regular file: it is left alone")
     return fd
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        return  # a folder is no object
+    path.unlink(missing_ok=True)
 
 
 def _stat(path: Path, key: str) -> ObjectInfo:

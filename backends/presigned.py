@@ -115,7 +115,7 @@ class RemoteObject:
         known = (self.info.version or self._etag or "").strip('"')
         if seen and known and seen != known:
             raise self._changed()
-        self._etag = seen
+        self._etag = seen or self._etag
 
     def _changed(self) -> SourceChangedError:
         return SourceChangedError(

@@ -7,9 +7,11 @@ asked for have ended up inside objects of compatible stores.
 
 from __future__ import annotations
 
+import math
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore import exceptions as sdk
@@ -21,6 +23,7 @@ from transfer.errors import (
     StalledError,
     StoreError,
     TlsError,
+    TransferError,
     UsageError,
 )
 from transfer.redaction import redact
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
     from transfer.settings import Settings
 
+# Complete may keep quiet for minutes on a large object.
+COMPLETE_PATIENCE = 900.0
 _CREDENTIALS_HINT = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
@@ -58,7 +63,7 @@ async def open_client(
     settings: Settings, *, endpoint_url: str | None
 ) -> AsyncIterator[tuple[S3Client, Keyring]]:
     """Open a client; UsageError for an endpoint or a profile that cannot be used."""
-    session = get_session()
+    session = await anyio.to_thread.run_sync(_session_with_models)
     verify: bool | str | None = settings.aws_ca_bundle
     if settings.s3_ignore_tls:
         verify = False
@@ -77,6 +82,13 @@ async def open_client(
         await opened.__aexit__(None, None, None)
 
 
+def _session_with_models() -> AioSession:
+    """Make a session that has read the SDK's large files already: not on the event loop."""
+    session = get_session()
+    session.warm_up_loader_caches("s3")  # type: ignore[attr-defined]  # newer than the stubs
+    return session
+
+
 def _config(settings: Settings) -> AioConfig:
     return AioConfig(
         signature_version="s3v4",
@@ -85,53 +97,68 @@ def _config(settings: Settings) -> AioConfig:
         response_checksum_validation="when_required",
         s3={"addressing_style": settings.s3_addressing_style},
         connect_timeout=settings.connect_timeout,
-        # Complete may keep quiet for minutes on a large object.
-        read_timeout=900,
+        # `sdk_errors` limits each call by what it is.
+        read_timeout=COMPLETE_PATIENCE,
         max_pool_connections=64,
     )
 
 
 @contextmanager
-def sdk_errors(what: str) -> Generator[None]:
-    """Translate the SDK's exceptions; `what` says what was asked."""
+def sdk_errors(what: str, seconds: float = 60.0) -> Generator[None]:
+    """Translate the SDK's exceptions; `what` was asked, and may take so many seconds."""
     try:
-        yield
+        with anyio.fail_after(None if math.isinf(seconds) else seconds):
+            yield
+    except TimeoutError:
+        raise StalledError(f"{what}: no answer for {seconds:.0f} s") from None
     except sdk.ClientError as error:
-        answer = error.response
-        said = answer.get("Error", {})
-        meta = answer.get("ResponseMetadata", {})
-        headers = {str(n).lower(): str(v) for n, v in meta.get("HTTPHeaders", {}).items()}
-        code = str(said.get("Code", ""))
-        raise error_of(
-            what,
-            int(meta.get("HTTPStatusCode", 0)),
-            "" if code.isdecimal() else code,
-            _short(str(said.get("Message", ""))),
-            headers,
-        ) from None
-    except (sdk.NoCredentialsError, sdk.PartialCredentialsError, sdk.CredentialRetrievalError):
-        raise CredentialsError(f"{what}: no AWS credentials", hint=_CREDENTIALS_HINT) from None
-    except sdk.ProfileNotFound as error:
-        raise UsageError(str(error), hint="check AWS_PROFILE") from None
-    except sdk.SSLError as error:
-        raise TlsError(
-            f"{what}: no secure connection to {redact(_endpoint(error))}",
-            hint="check the certificate, or set AWS_CA_BUNDLE",
-        ) from None
-    except (sdk.ConnectTimeoutError, sdk.ReadTimeoutError) as error:
-        raise StalledError(f"{what}: no answer from {redact(_endpoint(error))}") from None
-    except (sdk.HTTPClientError, sdk.ConnectionError) as error:
-        raise ConnectionLostError(f"{what}: cannot reach {redact(_endpoint(error))}") from None
-    except sdk.ParamValidationError as error:
-        raise UsageError(f"{what}: {_short(str(error))}") from None
+        raise _refusal(what, error) from None
     except sdk.BotoCoreError as error:
-        raise StoreError(f"{what}: {type(error).__name__}") from None
+        raise _translated(what, error) from None
     except ValueError as error:
         raise UsageError(f"{what}: {_short(str(error))}") from None
 
 
-def _endpoint(error: sdk.BotoCoreError) -> str:
-    return str(error.kwargs.get("endpoint_url") or "the endpoint")
+def _refusal(what: str, error: sdk.ClientError) -> TransferError:
+    """Return the error that the store answered with."""
+    said = error.response.get("Error", {})
+    meta = error.response.get("ResponseMetadata", {})
+    headers = {str(n).lower(): str(v) for n, v in meta.get("HTTPHeaders", {}).items()}
+    code = str(said.get("Code", ""))
+    return error_of(
+        what,
+        int(meta.get("HTTPStatusCode", 0)),
+        "" if code.isdecimal() else code,
+        _short(str(said.get("Message", ""))),
+        headers,
+    )
+
+
+def _translated(what: str, error: sdk.BotoCoreError) -> TransferError:
+    """Return the error for what went wrong before there was an answer."""
+    endpoint = redact(str(error.kwargs.get("endpoint_url") or "the endpoint"))
+    match error:
+        case (
+            sdk.NoCredentialsError()
+            | sdk.PartialCredentialsError()
+            | sdk.CredentialRetrievalError()
+        ):
+            return CredentialsError(f"{what}: no AWS credentials", hint=_CREDENTIALS_HINT)
+        case sdk.CredentialRetrievalError():
+            return CredentialsError(f"{what}: the AWS credentials cannot be had")
+        case sdk.ProfileNotFound():
+            return UsageError(str(error), hint="check AWS_PROFILE")
+        case sdk.SSLError():
+            hint = "check the certificate, or set AWS_CA_BUNDLE"
+            return TlsError(f"{what}: no secure connection to {endpoint}", hint=hint)
+        case sdk.ConnectTimeoutError() | sdk.ReadTimeoutError():
+            return StalledError(f"{what}: no answer from {endpoint}")
+        case sdk.HTTPClientError() | sdk.ConnectionError():
+            return ConnectionLostError(f"{what}: cannot reach {endpoint}")
+        case sdk.ParamValidationError():
+            return UsageError(f"{what}: {_short(str(error))}")
+        case _:
+            return StoreError(f"{what}: {type(error).__name__}")
 
 
 def _short(text: str) -> str:

@@ -7,15 +7,20 @@ Other distributions add theirs by an entry point in the group `transfer.stores`
 
 from __future__ import annotations
 
+import mimetypes
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
+import anyio.to_thread
+
 from transfer.errors import MissingExtraError, UnknownSchemeError
 from transfer.locations import Style, parse
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
     from importlib.metadata import EntryPoint
 
@@ -49,7 +54,7 @@ def locate(text: str) -> Location:
 
 def open_root(location: Location, context: Context) -> AbstractAsyncContextManager[Store]:
     """Open the store that a location is in; MissingExtraError if its library is not installed."""
-    return _opener(location.scheme)(location.root, context)
+    return _opened(location.scheme, location.root, context)
 
 
 def open_folder(
@@ -61,9 +66,20 @@ def open_folder(
     can be reached; elsewhere a prefix does that.
     """
     if location.scheme == "file":
-        return _opener("file")(f"file:///{location.key.rstrip('/')}", context), ""
+        return _opened("file", f"file:///{location.key.rstrip('/')}", context), ""
     prefix = location.key.strip("/")
     return open_root(location, context), f"{prefix}/" if prefix else ""
+
+
+@asynccontextmanager
+async def _opened(scheme: str, root: str, context: Context) -> AsyncIterator[Store]:
+    # Importing an SDK takes half a second, and content types come from files of
+    # the system: not on the event loop.
+    opener = await anyio.to_thread.run_sync(_opener, scheme)
+    if not mimetypes.inited:
+        await anyio.to_thread.run_sync(mimetypes.init)
+    async with opener(root, context) as store:
+        yield store
 
 
 def schemes() -> list[str]:

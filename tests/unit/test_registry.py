@@ -63,19 +63,21 @@ def test_table_names_openers_that_exist(scheme: str):
     assert callable(getattr(importlib.import_module(module), name))
 
 
-def test_missing_library_gives_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch):
+async def test_missing_library_gives_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch):
     row = Scheme("backends.no_such_module:open_store", Style.LITERAL, "gcs")
     monkeypatch.setitem(registry.BUILTIN, "gs", row)
+    opened = open_root(locate("gs://bucket/a"), CONTEXT)
     with pytest.raises(MissingExtraError, match="gs:// needs the module backends") as caught:
-        open_root(locate("gs://bucket/a"), CONTEXT)
+        await opened.__aenter__()
     assert caught.value.hint == "pip install 'multipart-transfer[gcs]'"
 
 
-def test_module_that_no_extra_brings_is_a_bug_and_shown_as_such(monkeypatch: pytest.MonkeyPatch):
+async def test_module_that_no_extra_brings_is_a_bug(monkeypatch: pytest.MonkeyPatch):
     row = Scheme("backends.no_such_module:open_store", Style.LITERAL)
     monkeypatch.setitem(registry.BUILTIN, "broken", row)
+    opened = open_root(locate("broken://bucket/a"), CONTEXT)
     with pytest.raises(ModuleNotFoundError):
-        open_root(locate("broken://bucket/a"), CONTEXT)
+        await opened.__aenter__()
 
 
 async def test_store_of_another_distribution_is_found(plugged: None):

@@ -141,17 +141,14 @@ def test_put_object(sdk: Sdk, key: str, token: str | None):
 def test_upload_part(sdk: Sdk, upload_id: str, token: str | None):
     params = {"Key": "a b/+~%", "PartNumber": 10_000, "UploadId": upload_id}
     query = {"partNumber": "10000", "uploadId": upload_id}
-    # The SDK writes the query in the order of its model: put ours in the same.
     theirs = sdk.url("upload_part", params, token=token)
-    if theirs.index("uploadId=") < theirs.index("partNumber="):
-        query = dict(reversed(query.items()))
     assert ours("PUT", "a b/+~%", query=query, token=token) == theirs
 
 
 @pytest.mark.parametrize("token", [None, TOKEN])
 def test_length_is_bound(sdk: Sdk, token: str | None):
     params = {"Key": "key", "PartNumber": 1, "UploadId": "id", "ContentLength": 5_242_880}
-    query = {"uploadId": "id", "partNumber": "1"}
+    query = {"partNumber": "1", "uploadId": "id"}
     headers = {"Content-Length": "5242880"}
     made = ours("PUT", "key", query=query, headers=headers, token=token)
     assert sorted_query(made) == sorted_query(sdk.url("upload_part", params, token=token))
@@ -177,8 +174,6 @@ def test_other_headers_are_bound(sdk: Sdk):
         "x-amz-checksum-crc32c": "4waSgw==",
     }
     theirs = sdk.url("put_object", params)
-    # S3's own query authentication of botocore moves x-amz-... of the model into
-    # headers that the sender must add: both sides sign the same list.
     assert sorted_query(ours("PUT", "key", headers=headers)) == sorted_query(theirs)
 
 

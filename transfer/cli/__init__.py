@@ -8,19 +8,28 @@ needs them. Data goes to standard output, everything else to standard error.
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding lacks must not end a transfer.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _prepare_output()
     try:
         from transfer.cli.app import app
 
         app(prog_name="transfer")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _prepare_output() -> None:
+    """Neither a stream that was closed nor a name that it cannot encode may end a transfer."""
+    nowhere = Path(os.devnull)
+    sys.stdout = sys.stdout or nowhere.open("w", encoding="utf-8")
+    sys.stderr = sys.stderr or nowhere.open("w", encoding="utf-8")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

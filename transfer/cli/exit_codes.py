@@ -60,12 +60,12 @@ _CODES: tuple[tuple[type[TransferError], int], ...] = (
 )
 
 
-def code_of(error: type[TransferError]) -> int:
+def code_of(error: type[Exception]) -> int:
     """Return the code for one error that ended everything."""
     return next((code for kind, code in _CODES if issubclass(error, kind)), FAILED)
 
 
-def code_of_run(failures: Iterable[type[TransferError]], others: int) -> int:
+def code_of_run(failures: Iterable[type[Exception]], others: int) -> int:
     """Return the code for a run with these failures and `others` that went well.
 
     What all files have in common is told; of a mixture, only that it is one.

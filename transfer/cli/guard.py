@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import typer
 
@@ -25,20 +25,29 @@ def guarded(work: Callable[[], int], verbose: int = 0) -> NoReturn:
     try:
         code = work()
         sys.stdout.flush()
-    except TransferError as error:
-        code = exit_codes.code_of(type(error))
-        complain(error_line(str(error)), error, verbose)
     except KeyboardInterrupt:
         code = exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        code = exit_codes.OUTPUT_CLOSED
-        close_output()
     except Exception as error:  # noqa: BLE001 - a bug of ours is told in one line too
-        code = exit_codes.FAILED
-        bug = _only(error)
-        text = f"internal error, {type(bug).__name__}: {bug}; -vv shows where"
-        complain(error_line(text), bug, verbose)
+        code = _told(_only(error), verbose)
     raise typer.Exit(code)
+
+
+def _told(error: Exception, verbose: int) -> int:
+    """Say what went wrong, and return the exit code for it."""
+    if isinstance(error, BrokenPipeError):
+        close_output()
+        return exit_codes.OUTPUT_CLOSED
+    if isinstance(error, TransferError):
+        text = str(error)
+    elif isinstance(error, OSError):
+        # Those of stores and disks are TransferErrors by now: this one is of our output.
+        text = f"cannot write the output: {error.strerror or error}"
+        close_output(sys.stdout)
+    else:
+        text = f"internal error, {type(error).__name__}: {error}; -vv shows where"
+    tell(error_line(text))
+    show_traceback(error, verbose)
+    return exit_codes.code_of(type(error))
 
 
 def _only(error: Exception) -> Exception:
@@ -46,12 +55,6 @@ def _only(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-def complain(line: str, error: BaseException, verbose: int) -> None:
-    """Say what went wrong."""
-    tell(line)
-    show_traceback(error, verbose)
 
 
 def show_traceback(error: BaseException, verbose: int) -> None:
@@ -73,8 +76,8 @@ def put(line: str) -> None:
     sys.stdout.flush()
 
 
-def close_output() -> None:
+def close_output(*streams: TextIO) -> None:
     """Let what is still buffered go nowhere, or Python would complain of it at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in streams or (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())

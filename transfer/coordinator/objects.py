@@ -11,6 +11,7 @@ import hashlib
 import os
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from sqlalchemy import delete, insert, select
 
 from transfer.checksums import Algorithm, Checksum
 from transfer.coordinator.database import OBJECTS
-from transfer.errors import IntegrityError, PlanError
+from transfer.errors import IntegrityError, NotFoundError, PlanError
 from transfer.files import FileSource, local_errors, write_fully
 from transfer.model import Expected, Intent, ObjectInfo, Part, Span
 from transfer.sizes import MIB
@@ -104,7 +105,10 @@ class Objects:
 
     async def delete(self, key: str) -> None:
         """Remove an object, or everything below a folder of that name."""
-        await self._to.store.delete(self._to.inner(key))
+        # Some stores take it ill when asked to delete what is no object.
+        with suppress(NotFoundError):
+            await self._to.store.stat(self._to.inner(key))
+            await self._to.store.delete(self._to.inner(key))
         token: str | None = None
         while True:
             page = await self._to.store.scan(self._to.inner(key) + "/", token)

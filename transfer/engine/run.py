@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from transfer.engine.attempts import Attempts, Lane
-from transfer.engine.expand import Lookup, expand
+from transfer.engine.expand import Item, Lookup, expand
 from transfer.engine.report import Failure, Report
 from transfer.engine.transfer import FileTransfer
 from transfer.errors import InterruptedTransferError, TransferError
@@ -41,7 +41,8 @@ from transfer.scheduler import Limits, Scheduler
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from transfer.engine.expand import Item
+    from anyio.abc import ObjectReceiveStream, ObjectSendStream
+
     from transfer.engine.report import Options
     from transfer.engine.stores import Stores
     from transfer.locations import Location
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 GRACE = 4.0
 # How often progress is published, in seconds.
 TICK = 0.2
+# How many files are listed ahead of their transfer, so that the total is known soon.
+LOOKAHEAD = 50_000
 
 
 class Run:
@@ -79,6 +82,7 @@ class Run:
         self._running: set[FileTransfer] = set()
         self._must_finish: set[anyio.CancelScope] = set()
         self._listed = False
+        self._all_taken = False
         self._found = 0
         self._found_bytes = 0
         self._settled_bytes = 0
@@ -89,10 +93,12 @@ class Run:
     async def execute(self, sources: Sequence[Location], target: Location) -> Report:
         """Move everything; failures of single files are in the report, not raised."""
         self._started = anyio.current_time()
+        listed, items = anyio.create_memory_object_stream[Item](LOOKAHEAD)
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._limit_cleanup)
-                group.start_soon(self._feed, sources, target)
+                group.start_soon(self._list, sources, target, listed)
+                group.start_soon(self._feed, items)
                 group.start_soon(self._tick)
                 async with anyio.create_task_group() as crew:
                     for _ in range(self._settings.concurrency):
@@ -117,15 +123,25 @@ class Run:
             await anyio.sleep(TICK)
             self._publish(self.progress())
 
-    async def _feed(self, sources: Sequence[Location], target: Location) -> None:
+    async def _list(
+        self, sources: Sequence[Location], target: Location, listed: ObjectSendStream[Item]
+    ) -> None:
         """List the sources while their files are already being moved."""
-        try:
+        async with listed:
             async for item in expand(sources, target, self._lookup, self._options.chosen):
                 self._found += 1
                 self._found_bytes += item.info.size
-                await self._take_on(item)
+                await listed.send(item)
+        self._listed = True
+
+    async def _feed(self, items: ObjectReceiveStream[Item]) -> None:
+        """Take files on as there is room for them."""
+        try:
+            async with items:
+                async for item in items:
+                    await self._take_on(item)
         finally:
-            self._listed = True
+            self._all_taken = True
             self._bell.ring()
 
     async def _take_on(self, item: Item) -> None:
@@ -190,7 +206,7 @@ class Run:
             if task is not None:
                 job, command = task
                 await self._turn(_transfer(job), command)
-            elif self._listed and not self._scheduler.jobs:
+            elif self._all_taken and not self._scheduler.jobs:
                 self._bell.ring()
                 return
             else:

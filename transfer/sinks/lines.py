@@ -46,7 +46,7 @@ class Lines:
         """Say what there is to say about an event."""
         now = self._clock()
         self._overview.take(event, now)
-        line = event_line(event, self._detail)
+        line = event_line(event, self._detail, self._overview.failed)
         if line is not None:
             self._say(line)
         elif isinstance(event, Progress) and self._detail >= NORMAL and now >= self._next_progress:

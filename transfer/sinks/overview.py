@@ -52,6 +52,7 @@ class Overview:
         self.last_retry: tuple[float, Retrying] | None = None
         self._there_already = 0
         self._pace = Pace(now)
+        self._last_look = now
         self._file_paces: dict[str, Pace] = {}
 
     def take(self, event: Event, now: float) -> None:
@@ -94,8 +95,10 @@ class Overview:
         self.progress = event
         self._pace.observe(event.moved - self._there_already, now)
         known = self._file_paces
+        moving = [file for file in event.running if file.moved]
         self._file_paces = {
-            file.target: known.get(file.target) or Pace(now) for file in event.running
+            file.target: known.get(file.target) or Pace(self._last_look) for file in moving
         }
-        for file in event.running:
+        for file in moving:
             self._file_paces[file.target].observe(file.moved, now)
+        self._last_look = now

@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.control import Control
 from rich.live import Live
+from rich.segment import ControlType
 from rich.text import Text
 
 from transfer.events import Interrupted, Progress
@@ -20,18 +22,18 @@ from transfer.sinks.overview import Overview
 from transfer.sinks.wording import (
     NORMAL,
     brief_size,
+    due,
     ending_lines,
     event_line,
     progress_pieces,
-    retry_text,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
-    from transfer.events import Event, FileProgress
+    from transfer.events import Event, FileProgress, Retrying
     from transfer.sinks import Ending
 
 MOST_ROWS = 12
@@ -53,6 +55,7 @@ class Terminal:
         self._detail = detail
         self._overview = Overview(clock())
         self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._drawn: list[Text] = []
         self._ended = False
 
     def __call__(self, event: Event) -> None:
@@ -61,7 +64,7 @@ class Terminal:
         self._overview.take(event, now)
         if isinstance(event, Interrupted):
             self._stop()
-        if (line := event_line(event, self._detail)) is not None:
+        if (line := event_line(event, self._detail, self._overview.failed)) is not None:
             self._say(line)
         if isinstance(event, Progress) and not self._ended:
             self._draw(now)
@@ -73,12 +76,16 @@ class Terminal:
             self._say(line)
 
     def _draw(self, now: float) -> None:
-        self._live.start()
         width, height = self._console.size
+        if not self._live.is_started:
+            self._live.start()
+            # Or it would be gone for whoever stops or kills the process.
+            self._console.show_cursor(show=True)
+        self._console.control(unwrap(self._drawn, width))
         ascii_only = not self._console.encoding.startswith("utf")
         # The last column stays free: some terminals wrap when it is written to.
-        lines = frame(self._overview, now, width - 1, height, ascii_only=ascii_only)
-        self._live.update(Text("\n").join(lines), refresh=True)
+        self._drawn = frame(self._overview, now, width - 1, height, ascii_only=ascii_only)
+        self._live.update(Text("\n").join(self._drawn), refresh=True)
 
     def _stop(self) -> None:
         """Leave the terminal as it was found, cursor included."""
@@ -96,14 +103,24 @@ def frame(
     """Return the lines of the display, none wider than `width` cells."""
     running = overview.progress.running
     room = max(1, min(MOST_ROWS, height - OTHER_LINES))
-    lines = [_file_line(file, overview, width, ascii_only=ascii_only) for file in running[:room]]
-    if len(running) > room:
-        lines.append(Text(set_cell_size(f"and {len(running) - room} more", width), "dim"))
+    # A file that waits for its turn is worth a number, not a row.
+    shown = ([file for file in running if file.moved] or list(running[:1]))[:room]
+    lines = [_file_line(file, overview, width, ascii_only=ascii_only) for file in shown]
+    if len(running) > len(shown):
+        lines.append(Text(f"and {len(running) - len(shown)} more"[:width], "dim"))
     if overview.last_retry is not None and now - overview.last_retry[0] < FRESH:
-        text = visible(retry_text(overview.last_retry[1]))
-        lines.append(Text(set_cell_size(text, width), "yellow"))
+        lines.append(_retry_line(overview.last_retry[1], width))
     lines.append(_total_line(overview, width, ascii_only=ascii_only))
     return lines
+
+
+def unwrap(drawn: Sequence[Text], width: int) -> Control:
+    """Return how to erase what a terminal made narrower has wrapped of a frame.
+
+    `Live` goes up by the lines that it has drawn, and would leave the rest.
+    """
+    extra = sum(max(0, line.cell_len - 1) // width for line in drawn)
+    return Control(*[(ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1)] * extra)
 
 
 def bar(part: float, whole: float, width: int, *, ascii_only: bool = False) -> Text:
@@ -134,6 +151,13 @@ def _file_line(file: FileProgress, overview: Overview, width: int, *, ascii_only
         line.append("  ").append_text(bar(file.moved, file.size, BAR, ascii_only=ascii_only))
     line.append(f" {numbers}")
     return _cut(line, width)
+
+
+def _retry_line(event: Retrying, width: int) -> Text:
+    """The end of an error is what went wrong; its beginning is where."""
+    lead = f"next attempt {due(event)}: "
+    text = lead + last_cells(visible(event.error), max(4, width - len(lead)))
+    return _cut(Text(text.rstrip(), "yellow"), width)
 
 
 def _total_line(overview: Overview, width: int, *, ascii_only: bool) -> Text:

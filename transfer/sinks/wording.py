@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # How much is said: errors only; what matters; every file and every retry.
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 
+# A store that is gone fails every file of a tree: so many are told one by one.
+MOST_ERRORS = 20
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _PROOF = {
     Verified.CONTENT: "content verified",
@@ -67,24 +70,28 @@ def progress_pieces(overview: Overview) -> list[str]:
     """Return bytes, speed, time left, files and retries; "+" where sources are still listed."""
     progress = overview.progress
     more = "" if progress.listed else "+"
+    noun = "file" if progress.files_total == 1 and progress.listed else "files"
     pieces = [
         f"{brief_size(progress.moved)} of {brief_size(progress.total)}{more}",
         f"{brief_size(overview.rate)}/s",
         time_left(overview.seconds_left),
-        f"{progress.files} of {progress.files_total}{more} files",
+        f"{progress.files} of {progress.files_total}{more} {noun}",
         count(overview.retries, "retry", "retries") if overview.retries else "",
         f"{overview.failed} failed" if overview.failed else "",
     ]
     return [piece for piece in pieces if piece]
 
 
-def event_line(event: Event, detail: int) -> str | None:
-    """Return what is to be said of an event as it happens, None for nothing."""
+def event_line(event: Event, detail: int, failed: int = 0) -> str | None:
+    """Return what is to be said of an event as it happens, None for nothing.
+
+    `failed` counts the files that have failed so far, this one included.
+    """
     match event:
         case FileFailed():
-            return _failure(event)
+            return _failure(event, failed if detail < VERBOSE else 0)
         case Interrupted():
-            return "transfer: interrupted, giving up what is under way; once more exits at once"
+            return "transfer: interrupted, winding up; once more exits at once"
         case PartRaised() if detail >= NORMAL:
             return visible(
                 f"transfer: warning: {event.target}: parts of {format_size(event.asked)} would be"
@@ -102,10 +109,12 @@ def event_line(event: Event, detail: int) -> str | None:
 
 def retry_text(event: Retrying) -> str:
     """Return which attempt failed, why, and when the next is due."""
-    return (
-        f"{event.target}: {event.operation} failed, next attempt in"
-        f" {format_seconds(event.delay)}: {event.error}"
-    )
+    return f"{event.target}: {event.operation} failed, next attempt {due(event)}: {event.error}"
+
+
+def due(event: Retrying) -> str:
+    """Return when the next attempt begins."""
+    return f"in {format_seconds(event.delay)}" if event.delay >= 0.1 else "now"
 
 
 def ending_lines(overview: Overview, ending: Ending, detail: int) -> list[str]:
@@ -124,11 +133,12 @@ def summary_lines(summary: RunDone, verified: Mapping[Verified, int]) -> list[st
     files = summary.done + summary.skipped + summary.failed
     if files == summary.failed == 1:
         return []
+    if not files:
+        return ["nothing to copy"]
     counts = [
         f"{count(summary.done, 'file')} copied" if summary.done else "nothing copied",
         f"{summary.skipped} skipped" if summary.skipped else "",
         f"{summary.failed} failed" if summary.failed else "",
-        "" if files else "no file is there to copy",
     ]
     head = ", ".join(piece for piece in counts if piece)
     if not summary.done:
@@ -145,12 +155,11 @@ def summary_lines(summary: RunDone, verified: Mapping[Verified, int]) -> list[st
 
 def interrupted_line(summary: RunDone | None) -> str:
     """Return what an interrupted run leaves behind, and how to go on."""
-    if summary is None:
-        return "transfer: interrupted before anything was copied"
-    done = f"{count(summary.done, 'file')} ({brief_size(summary.moved)})" if summary.done else ""
+    if summary is None or not summary.done:
+        return "transfer: interrupted, nothing copied"
     return (
-        f"transfer: interrupted, {done or 'no file'} copied;"
-        " --skip-existing leaves out what has arrived"
+        f"transfer: interrupted, {count(summary.done, 'file')} copied"
+        f" ({brief_size(summary.moved)}); --skip-existing leaves out what has arrived"
     )
 
 
@@ -162,10 +171,12 @@ def proof(verified: Mapping[Verified, int]) -> str:
     return ", ".join(f"{_PROOF[level]} of {count(verified[level], 'file')}" for level in levels)
 
 
-def _failure(event: FileFailed) -> str | None:
+def _failure(event: FileFailed, failed: int) -> str | None:
     """Say which file an error is of, unless it says so; interruption is told only once."""
-    if event.code == "interrupted":
+    if event.code == "interrupted" or failed > MOST_ERRORS + 1:
         return None
+    if failed > MOST_ERRORS:
+        return "transfer: further errors are only counted; -v shows them all"
     named = event.source in event.error or event.target in event.error
     return error_line(event.error if named else f"{event.source}: {event.error}")
 

@@ -1,0 +1,73 @@
+# Everything is set up by the targets themselves: a virtual environment in the
+# checkout, and hash-checked packages. Only Python 3.11+ and make must be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MLFLOW := .venv-mlflow
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-interop test-all lint types format build servers lock clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m bench.demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not mlflow and not slow"
+
+test-interop: $(VENV)/.dev $(MLFLOW)/.done
+	$(BIN)/python -m pytest -m mlflow tests/interop
+
+test-all: servers $(VENV)/.dev $(MLFLOW)/.done
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+build: $(VENV)/.dev
+	$(BIN)/python -m hatchling build
+
+# What the whole test suite takes from Debian; needs root.
+servers:
+	apt-get update -qq
+	xargs -r apt-get install -y -qq --no-install-recommends < tests/debian.txt
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "transfer needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.python constraints/demo.txt pyproject.toml
+	$(BIN)/python $(PIP_INSTALL) --require-hashes -r constraints/demo.txt
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.python constraints/dev.txt pyproject.toml
+	$(BIN)/python $(PIP_INSTALL) --require-hashes -r constraints/dev.txt
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	touch $@ $(VENV)/.demo
+
+# MLflow has so many dependencies that it gets an environment of its own.
+$(MLFLOW)/.done: constraints/mlflow.txt
+	$(PYTHON) -m venv $(MLFLOW)
+	$(MLFLOW)/bin/python $(PIP_INSTALL) --require-hashes -r constraints/mlflow.txt
+	touch $@
+
+UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-emit-index-url --no-emit-find-links
+
+lock:
+	$(UV_COMPILE) --upgrade --extra dev pyproject.toml -o constraints/dev.txt
+	$(UV_COMPILE) --extra demo pyproject.toml -c constraints/dev.txt -o constraints/demo.txt
+	$(UV_COMPILE) constraints/mlflow.in -o constraints/mlflow.txt
+
+clean:
+	rm -rf $(VENV) $(MLFLOW) dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,169 @@
+"""Presigned requests for one bucket: what `S3Store` sends itself, and what others may be given."""
+
+from __future__ import annotations
+
+import mimetypes
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from backends.s3_client import sdk_errors
+from transfer.errors import BadKeyError, UploadGoneError, UsageError
+from transfer.keys import MAX_KEY_BYTES
+from transfer.signing import presign, quote_key
+from transfer.store import SignedRequest, Tls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from types_aiobotocore_s3 import S3Client
+
+    from backends.s3_client import Keyring
+    from transfer.checksums import Checksum
+    from transfer.model import Intent, ObjectInfo, Part, Upload
+    from transfer.settings import Settings
+
+# Our own name for an upload, in the object's metadata: after an ambiguous
+# Complete it tells our object from anybody else's. It begins the id of an `Upload`.
+MARK = "transfer-upload"
+MARK_LENGTH = 32
+# What would have to be sent with every part, by whoever holds its URL.
+_REFUSED_ARGS = ("SSECustomer", "ChecksumAlgorithm", "Checksum")
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What it takes to presign for a bucket, but for its address."""
+
+    keyring: Keyring
+    region: str
+    settings: Settings
+    put_headers: Mapping[str, str]
+
+    @property
+    def owner_header(self) -> dict[str, str]:
+        """The account that must own the bucket, sent and signed with every request."""
+        owner = self.settings.s3_bucket_owner
+        return {"x-amz-expected-bucket-owner": owner} if owner else {}
+
+    @property
+    def owner_arg(self) -> dict[str, Any]:
+        """The same for control calls."""
+        owner = self.settings.s3_bucket_owner
+        return {"ExpectedBucketOwner": owner} if owner else {}
+
+    @property
+    def tls(self) -> Tls:
+        """How part and range requests trust the server."""
+        return Tls(verify=not self.settings.s3_ignore_tls, ca_file=self.settings.aws_ca_bundle)
+
+
+class S3Presigner:
+    """Presigned requests for one bucket, at one address of it."""
+
+    def __init__(self, signing: Signing, base: str) -> None:
+        self._signing = signing
+        self._base = base
+
+    async def sign_part(
+        self, upload: Upload, part: Part, checksum: Checksum | None, lifetime: float
+    ) -> SignedRequest:
+        """Permit UploadPart for one number and length."""
+        del checksum
+        query = {"partNumber": str(part.number), "uploadId": upload_id(upload)}
+        headers = dict(self._signing.owner_header)
+        if upload.size is not None:
+            headers["Content-Length"] = str(part.span.size)
+        return await self._sign("PUT", upload.key, query, headers, lifetime)
+
+    async def sign_put(self, key: str, intent: Intent, lifetime: float) -> SignedRequest:
+        """Permit PutObject for one length."""
+        headers = {**self._signing.put_headers, **self._signing.owner_header}
+        headers |= {f"x-amz-meta-{name}": value for name, value in intent.metadata.items()}
+        content_type = intent.content_type or mimetypes.guess_type(key)[0]
+        if content_type is not None:
+            headers.setdefault("content-type", content_type)
+        if intent.size is not None:
+            headers["Content-Length"] = str(intent.size)
+        if intent.no_clobber:
+            headers["If-None-Match"] = "*"
+        return await self._sign("PUT", key, {}, headers, lifetime)
+
+    async def sign_read(self, info: ObjectInfo, lifetime: float) -> SignedRequest:
+        """Permit GetObject."""
+        return await self._sign("GET", info.key, {}, self._signing.owner_header, lifetime)
+
+    async def _sign(
+        self,
+        method: str,
+        key: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        lifetime: float,
+    ) -> SignedRequest:
+        check_s3_key(key)
+        url = presign(
+            method,
+            f"{self._base}/{quote_key(key)}",
+            credentials=await self._signing.keyring.current(),
+            region=self._signing.region,
+            now=time.time(),
+            lifetime=lifetime,
+            query=query,
+            headers=headers,
+        )
+        return SignedRequest(method, url, headers, lifetime)
+
+
+def upload_id(upload: Upload) -> str:
+    """Return the store's own id of an upload; UploadGoneError for what cannot be one."""
+    if len(upload.id) <= MARK_LENGTH:
+        raise UploadGoneError(f"{upload.id!r} is no upload of this store")
+    return upload.id[MARK_LENGTH:]
+
+
+def check_s3_key(key: str) -> None:
+    """Raise BadKeyError for what cannot be a key."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise BadKeyError(f"{key!a} is not valid Unicode: S3 has no such key") from None
+    if not 0 < size <= MAX_KEY_BYTES:
+        raise BadKeyError(f"an S3 key has 1 to {MAX_KEY_BYTES} bytes, this one has {size}")
+
+
+async def base_url(client: S3Client, bucket: str) -> str:
+    """Return the address of a bucket without a slash behind; the SDK knows the rules for it."""
+    with sdk_errors(f"find s3://{bucket}"):
+        url = await client.generate_presigned_url(
+            "get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60
+        )
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/k')}"
+
+
+def check_extra_args(arguments: Mapping[str, object]) -> None:
+    """Raise UsageError for arguments that presigned requests cannot carry."""
+    for name in arguments:
+        if name.startswith(_REFUSED_ARGS):
+            raise UsageError(
+                f"MLFLOW_S3_UPLOAD_EXTRA_ARGS: {name} does not go together with presigned requests",
+                hint="leave it out; parts are checked in other ways",
+            )
+
+
+def extra_headers(client: S3Client, settings: Settings) -> dict[str, str]:
+    """Return the extra arguments as headers of a PUT, by the SDK's own model of it."""
+    shape = client.meta.service_model.operation_model("PutObject").input_shape
+    members = shape.members if shape else {}
+    headers: dict[str, str] = {}
+    for name, value in settings.s3_extra_args.items():
+        place = members[name].serialization if name in members else {}
+        if place.get("location") == "header":
+            headers[place["name"].lower()] = str(value)
+        elif place.get("location") == "headers" and isinstance(value, dict):
+            headers |= {f"{place['name']}{key}".lower(): str(v) for key, v in value.items()}
+        else:
+            raise UsageError(f"MLFLOW_S3_UPLOAD_EXTRA_ARGS: {name} is no argument of an upload")
+    return headers

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.suite import StoreConformance
+
+pytestmark = pytest.mark.servers
+
+
+class TestCoordinatedFolder(StoreConformance):
+    """A coordinator that keeps a folder: parts come to it, by URLs that it signed."""
+
+    schemes = ("transfer+http", "transfer+https")
+
+    @pytest.fixture
+    async def store(self, folder_coordinator, open_store):
+        address, _ = folder_coordinator
+        async with open_store(f"transfer+http://{address}/", {}) as store:
+            yield store
+
+
+class TestCoordinatedS3(StoreConformance):
+    """A coordinator in front of S3: parts go straight to the store."""
+
+    schemes = ("mlflow-artifacts",)
+    unable = {
+        "no_clobber_refuses_to_replace": "rclone ignores If-None-Match",
+        "an_object_replaced_while_read_is_noticed": "rclone ignores If-Match and gives no ETag",
+        "a_part_sent_again_replaces_the_first": "rclone answers 501 to other content",
+    }
+
+    @pytest.fixture
+    async def store(self, s3_coordinator, open_store):
+        async with open_store(f"mlflow-artifacts://{s3_coordinator}/", {}) as store:
+            yield store

@@ -1,0 +1,13 @@
+"""The servers of these tests."""
+
+from __future__ import annotations
+
+from tests.support.servers import (
+    folder_coordinator,
+    mlflow_python,
+    mlflow_server,
+    rclone,
+    s3_coordinator,
+)
+
+__all__ = ["folder_coordinator", "mlflow_python", "mlflow_server", "rclone", "s3_coordinator"]

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from transfer import files
+from transfer.checksums import Algorithm, checksum_of
+from transfer.errors import (
+    DiskFullError,
+    LocalError,
+    NotFoundError,
+    SourceChangedError,
+    TransferError,
+)
+from transfer.files import (
+    FileSink,
+    FileSource,
+    local_errors,
+    read_chunk,
+    read_exactly,
+    translated,
+    write_fully,
+)
+from transfer.model import Span
+from transfer.sources import BytesSink
+from transfer.store import Extent
+from transfer.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+BODY = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def fd(tmp_path: Path) -> Iterator[int]:
+    path = tmp_path / "file"
+    path.write_bytes(BODY)
+    fd = os.open(path, os.O_RDWR)
+    yield fd
+    os.close(fd)
+
+
+def test_reading_is_by_position(fd: int):
+    assert read_exactly(fd, 10, 256) == BODY[256:266]
+    assert read_exactly(fd, 10, 5) == BODY[5:15]
+    assert read_exactly(fd, 0, 10**9) == b""
+
+
+def test_file_that_ends_too_early_has_changed(fd: int):
+    with pytest.raises(SourceChangedError, match=f"ends at byte {len(BODY)}, bytes up to"):
+        read_exactly(fd, 20, len(BODY) - 10)
+
+
+def test_short_reads_are_put_together(fd: int, monkeypatch: pytest.MonkeyPatch):
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, size, offset: pread(fd, min(size, 7), offset))
+    assert read_exactly(fd, 100, 3) == BODY[3:103]
+
+
+def test_pieces_are_written_one_after_the_other(fd: int):
+    write_fully(fd, [b"one", memoryview(b"two"), bytearray(b"three"), b""], 100)
+    assert os.pread(fd, len(BODY), 0) == BODY[:100] + b"onetwothree" + BODY[111:]
+
+
+def test_short_writes_are_gone_on_with(fd: int, monkeypatch: pytest.MonkeyPatch):
+    pwritev = os.pwritev
+
+    def short(fd: int, views: Sequence[memoryview], offset: int) -> int:
+        data = b"".join(views)[:4]
+        return pwritev(fd, [data], offset)
+
+    monkeypatch.setattr(os, "pwritev", short)
+    write_fully(fd, [b"abc", b"defgh", b"ij"], 2)
+    assert os.pread(fd, 13, 0) == BODY[:2] + b"abcdefghij" + BODY[12:13]
+
+
+def test_more_pieces_than_one_call_takes(fd: int):
+    write_fully(fd, [b"x"] * 3000, 0)
+    assert os.pread(fd, 3001, 0) == b"x" * 3000 + BODY[3000:3001]
+
+
+def test_chunk_is_cut_at_the_end_of_the_extent(fd: int):
+    tally = Tally()
+    assert read_chunk(Extent(fd, Span(10, 30)), 15, 100, tally) == BODY[25:30]
+    assert tally.moved == 5
+
+
+def test_check_is_made_before_the_last_bytes_are_let_go(fd: int):
+    calls = []
+    extent = Extent(fd, Span(0, 20), lambda: calls.append(1))
+    read_chunk(extent, 0, 19, Tally())
+    assert not calls
+    read_chunk(extent, 19, 19, Tally())
+    assert calls
+
+
+def test_bytes_that_fail_the_check_are_not_counted(fd: int):
+    def check() -> None:
+        raise SourceChangedError("changed")
+
+    tally = Tally()
+    with pytest.raises(SourceChangedError):
+        read_chunk(Extent(fd, Span(0, 20), check), 0, 20, tally)
+    assert tally.moved == 0
+
+
+async def test_source_is_poured_into_memory_and_again(fd: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "CHUNK", 1000)
+    source = FileSource(fd, Span(100, 5000))
+    for _ in range(2):
+        sink, tally = BytesSink(), Tally(Algorithm.CRC32C)
+        await source.pour(sink, tally)
+        assert bytes(sink.data) == BODY[100:5000]
+        assert tally.moved == source.size == 4900
+        assert tally.checksum == checksum_of(Algorithm.CRC32C, BODY[100:5000])
+
+
+async def test_source_is_poured_into_a_file_at_its_place(
+    fd: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(files, "CHUNK", 1000)
+    target = os.open(tmp_path / "target", os.O_RDWR | os.O_CREAT)
+    try:
+        await FileSource(fd, Span(100, 5000)).pour(FileSink(target, Span(50, 4950)), Tally())
+        assert os.pread(target, 10_000, 0) == bytes(50) + BODY[100:5000]
+    finally:
+        os.close(target)
+
+
+async def test_sink_counts_offsets_from_its_start(fd: int):
+    await FileSink(fd, Span(100, 200)).write(5, b"here")
+    assert os.pread(fd, 4, 105) == b"here"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "hint"),
+    [
+        (errno.ENOENT, NotFoundError, ""),
+        (errno.ENOSPC, DiskFullError, "space"),
+        (errno.EDQUOT, DiskFullError, "space"),
+        (errno.EACCES, LocalError, "permissions"),
+        (errno.EROFS, LocalError, "permissions"),
+        (errno.EISDIR, LocalError, "file"),
+        (errno.EMFILE, LocalError, "ulimit"),
+        (errno.EIO, LocalError, ""),
+    ],
+)
+def test_errors_of_the_system_are_translated(number: int, kind: type[TransferError], hint: str):
+    error = translated(OSError(number, "ignored"), "write", "/a/b")
+    assert type(error) is kind
+    assert error.message == f"cannot write /a/b: {os.strerror(number)}"
+    assert hint in error.hint
+    assert bool(error.hint) is bool(hint)
+
+
+def test_error_without_a_number_shows_its_text():
+    assert translated(OSError("odd"), "read", "/a").message == "cannot read /a: odd"
+
+
+def test_our_own_errors_pass_the_translation():
+    ours = SourceChangedError("changed")
+    with pytest.raises(SourceChangedError) as caught, local_errors("read", "/a"):
+        raise ours
+    assert caught.value is ours
+
+
+def test_block_translates_and_keeps_the_cause():
+    with pytest.raises(NotFoundError) as caught, local_errors("read", "/a"):
+        raise FileNotFoundError(errno.ENOENT, "no")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
