@@ -32,6 +32,10 @@ class TransferError(Exception):
         self.attempts = 1
         self.elapsed = 0.0
 
+    def add_hint(self, hint: str) -> None:
+        """Say one more thing to do or to know."""
+        self.hint = f"{self.hint}; {hint}" if self.hint else hint
+
     def __str__(self) -> str:
         text = self.message
         if self.attempts > 1:

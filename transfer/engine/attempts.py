@@ -74,17 +74,18 @@ class Attempts:
             wait=loop.pause,
             reraise=True,
         )
-        return await retrying(partial(self._attempt, health, operation, attempt, loop))
+        return await retrying(partial(self._attempt, lane, health, operation, attempt, loop))
 
     async def _attempt(
         self,
+        lane: Lane,
         health: HostHealth,
         operation: Operation,
         attempt: Callable[[], Awaitable[T]],
         loop: _Loop,
     ) -> T:
         loop.begun()
-        await self._admitted(health, operation)
+        await self._admitted(lane, health, operation)
         try:
             result = await attempt()
         except TransferError as error:
@@ -96,10 +97,11 @@ class Attempts:
         health.succeeded(operation, self._clock())
         return result
 
-    async def _admitted(self, health: HostHealth, operation: Operation) -> None:
+    async def _admitted(self, lane: Lane, health: HostHealth, operation: Operation) -> None:
         while True:
             if health.dead is not None:
-                raise type(health.dead)(health.dead.message, hint=health.dead.hint)
+                reason = health.dead.message
+                raise type(health.dead)(f"{lane.store} was given up before: {reason}")
             wait = health.admit(operation, self._clock())
             if wait <= 0:
                 return

@@ -8,7 +8,6 @@ opened are given up (or kept, where they may be resumed) within a few seconds.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import anyio
 
 from transfer.engine.attempts import Attempts, Lane
 from transfer.engine.expand import Item, Lookup, expand
+from transfer.engine.grace import Grace
 from transfer.engine.report import Failure, Report
 from transfer.engine.transfer import FileTransfer
 from transfer.errors import InterruptedTransferError, TransferError
@@ -51,8 +51,10 @@ if TYPE_CHECKING:
     from transfer.settings import Settings
     from transfer.store import Store
 
-# Everything stops within 5 s of being told to: what is left after this is cut.
-GRACE = 4.0
+# Everything stops within 5 s of being told to, in seconds from then: what the
+# store is in the middle of may be finished, then the rest is given up.
+TO_FINISH = 2.5
+TO_CLEAN_UP = 4.5
 # How often progress is published, in seconds.
 TICK = 0.2
 # How many files are listed ahead of their transfer, so that the total is known soon.
@@ -80,14 +82,13 @@ class Run:
         )
         self._bell = _Bell()
         self._running: set[FileTransfer] = set()
-        self._must_finish: set[anyio.CancelScope] = set()
         self._listed = False
         self._all_taken = False
         self._found = 0
         self._found_bytes = 0
         self._settled_bytes = 0
         self._started = 0.0
-        self._deadline = math.inf
+        self._grace = Grace(TO_FINISH, TO_CLEAN_UP)
         self.report = Report()
 
     async def execute(self, sources: Sequence[Location], target: Location) -> Report:
@@ -96,7 +97,7 @@ class Run:
         listed, items = anyio.create_memory_object_stream[Item](LOOKAHEAD)
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._limit_cleanup)
+                group.start_soon(self._grace.watch)
                 group.start_soon(self._list, sources, target, listed)
                 group.start_soon(self._feed, items)
                 group.start_soon(self._tick)
@@ -105,8 +106,7 @@ class Run:
                         crew.start_soon(self._work)
                 group.cancel_scope.cancel()
         finally:
-            deadline = min(self._deadline, anyio.current_time() + GRACE)
-            with anyio.CancelScope(deadline=deadline, shield=True):
+            with self._grace.last_scope():
                 await self._wind_up()
             self._finish()
         return self.report
@@ -169,6 +169,7 @@ class Run:
             target,
             Machine(cut),
             attempts=self._attempts,
+            grace=self._grace,
             options=self._options,
             publish=self._publish,
         )
@@ -221,37 +222,16 @@ class Run:
             await self._report(transfer, event or _failed_event(command, _interrupted()))
 
     async def _perform(self, transfer: FileTransfer, command: Command) -> Event | None:
-        try:
+        with anyio.CancelScope() as scope:
             if isinstance(command, Put | Send):
-                with anyio.CancelScope() as scope:
-                    transfer.sending.add(scope)
-                    try:
-                        return await transfer.perform(command)
-                    finally:
-                        transfer.sending.discard(scope)
-                return None
-            return await self._perform_to_the_end(transfer, command)
-        except TransferError as error:
-            return _failed_event(command, error)
-
-    async def _perform_to_the_end(self, transfer: FileTransfer, command: Command) -> Event | None:
-        """Create, Complete and Abort are not cut in the middle: what they did would be unknown."""
-        with anyio.CancelScope(shield=True) as scope:
-            self._must_finish.add(scope)
+                transfer.sending.add(scope)
             try:
                 return await transfer.perform(command)
+            except TransferError as error:
+                return _failed_event(command, error)
             finally:
-                self._must_finish.discard(scope)
+                transfer.sending.discard(scope)
         return None
-
-    async def _limit_cleanup(self) -> None:
-        """When the run is cancelled, what may still finish gets a last deadline."""
-        try:
-            await anyio.sleep_forever()
-        finally:
-            self._deadline = anyio.current_time() + GRACE
-            for scope in self._must_finish:
-                scope.deadline = self._deadline
 
     async def _report(self, transfer: FileTransfer, event: Event) -> None:
         settled = self._scheduler.feed(transfer, event)
@@ -267,7 +247,7 @@ class Run:
         self._running.discard(transfer)
         with anyio.CancelScope(shield=True):
             await transfer.close()
-        error = transfer.machine.error
+        error = transfer.error()
         if error is None:
             try:
                 result = transfer.result()

@@ -38,11 +38,12 @@ from transfer.scheduler import Job
 from transfer.tally import Meter, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from transfer.checksums import Checksum
     from transfer.engine.attempts import Attempts
     from transfer.engine.expand import Item
+    from transfer.engine.grace import Grace
     from transfer.engine.report import Options
     from transfer.errors import TransferError
     from transfer.machine import Machine
@@ -63,6 +64,7 @@ class FileTransfer(Job):
         machine: Machine,
         *,
         attempts: Attempts,
+        grace: Grace,
         options: Options,
         publish: Callable[[Retrying], None],
     ) -> None:
@@ -76,6 +78,7 @@ class FileTransfer(Job):
         self._source = source
         self._target = target
         self._attempts = attempts
+        self._grace = grace
         self._options = options
         self._publish = publish
         self._stack = AsyncExitStack()
@@ -94,19 +97,10 @@ class FileTransfer(Job):
             case Send(upload, part):
                 return Sent(await self._send(self._parts, upload, part))
             case Complete(upload, receipts):
-                self._checksum = whole_checksum(receipts)
-                expected = Expected(
-                    self.machine.plan.size,
-                    self._known_checksum or self._checksum,
-                    self._options.no_clobber,
-                )
-                return Completed(
-                    await self._try(
-                        "complete", partial(self._parts.complete, upload, receipts, expected)
-                    )
-                )
+                return Completed(await self._complete(upload, receipts))
             case Abort(upload):
-                await self._try("abort", partial(self._parts.abort, upload))
+                with self._grace.finishing(cleaning_up=True):
+                    await self._try("abort", partial(self._parts.abort, upload))
                 return Aborted()
 
     async def close(self) -> None:
@@ -116,6 +110,13 @@ class FileTransfer(Job):
     def progress(self) -> FileProgress:
         """Return how far it is."""
         return FileProgress(str(self.item.target), self.meter.moved, self.machine.plan.size)
+
+    def error(self) -> TransferError | None:
+        """Return what went wrong, with a word on what could not be cleaned up."""
+        error, left = self.machine.error, self.machine.abort_error
+        if error is not None and left is not None:
+            error.add_hint(f"the upload to {self.item.target} may still be open: {left.message}")
+        return error
 
     def result(self) -> FileDone | FileSkipped:
         """Return what came of it; raises IntegrityError if the content is not what it must be."""
@@ -168,7 +169,8 @@ class FileTransfer(Job):
         await self._open()
         intent = self._intent(self.machine.plan.part_size)
         create = partial(self._parts.create, self.item.target.key, intent)
-        return Created(await self._try("create", create))
+        with self._grace.finishing():
+            return Created(await self._try("create", create))
 
     async def _send(self, parts: Parts, upload: Upload, part: Part) -> Receipt:
         opened = await self._open()
@@ -179,6 +181,17 @@ class FileTransfer(Job):
                 return await parts.send(upload, part, source, tally)
 
         return await self._try(f"part {part.number}", attempt)
+
+    async def _complete(self, upload: Upload, receipts: Sequence[Receipt]) -> ObjectInfo:
+        self._checksum = whole_checksum(receipts)
+        expected = Expected(
+            self.machine.plan.size,
+            self._known_checksum or self._checksum,
+            self._options.no_clobber,
+        )
+        complete = partial(self._parts.complete, upload, receipts, expected)
+        with self._grace.finishing():
+            return await self._try("complete", complete)
 
     async def _open(self) -> OpenObject:
         """Open the source, once; its size must still be what was planned with."""

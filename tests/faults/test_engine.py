@@ -1,0 +1,371 @@
+"""What goes wrong around the engine ends in one of two ways: all of it, or none and an error."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from backends.local import LocalStore
+from backends.memory import MemoryStore
+from tests.support.faulty import FaultyStore, failing, hanging
+from transfer.engine import Engine, Options
+from transfer.errors import (
+    AccessError,
+    ConnectionLostError,
+    DiskFullError,
+    ExistsError,
+    IntegrityError,
+    NotFoundError,
+    RejectedError,
+    SourceChangedError,
+    ThrottledError,
+    TransferError,
+    UnsupportedError,
+)
+from transfer.events import Retrying
+from transfer.settings import Settings
+from transfer.sizes import MIB
+
+# Small parts, so that a small file has many.
+SETTINGS = Settings(
+    upload_part_size=64 * 1024, download_part_size=64 * 1024, durability="none", concurrency=4
+)
+
+
+@asynccontextmanager
+async def engine_with(store, root="memory://bucket"):
+    async with Engine(SETTINGS) as engine:
+        assert engine._stores is not None
+        engine._stores.add(root, store)
+        yield engine
+
+
+@pytest.fixture
+def memory():
+    return MemoryStore(url="memory://bucket")
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "source.bin"
+    path.write_bytes(os.urandom(1_000_000))
+    return path
+
+
+def nothing_is_left(memory):
+    return not memory.shelf.objects and not memory.shelf.uploads
+
+
+async def test_a_part_that_fails_for_a_moment_is_sent_again(memory, source):
+    store = FaultyStore(memory, failing("send", ConnectionLostError("cut"), 3, 7, 8))
+    events = []
+    async with engine_with(store) as engine:
+        report = await engine.push(source, "memory://bucket/a", on_event=events.append)
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+    assert report.retries == 3
+    assert len([event for event in events if isinstance(event, Retrying)]) == 3
+    # Bytes of attempts that failed do not count.
+    assert report.moved == 1_000_000
+
+
+@pytest.mark.parametrize("operation", ["create", "complete", "stat", "put"])
+async def test_calls_that_fail_for_a_moment_are_made_again(memory, tmp_path, operation):
+    small = tmp_path / "file"
+    small.write_bytes(b"x" * (1000 if operation == "put" else 200_000))
+    store = FaultyStore(memory, failing(operation, ThrottledError("slow", retry_after=0.01), 1))
+    async with engine_with(store) as engine:
+        engine.settings = SETTINGS
+        await engine.push(small, "memory://bucket/a", options=Options(skip_existing=True))
+    assert memory.shelf.objects["a"][1] == small.read_bytes()
+
+
+@pytest.mark.parametrize("operation", ["send", "complete"])
+async def test_a_failure_for_good_gives_the_upload_up(memory, source, operation):
+    store = FaultyStore(memory, failing(operation, RejectedError("no"), 2 - (operation != "send")))
+    async with engine_with(store) as engine:
+        with pytest.raises(RejectedError):
+            await engine.push(source, "memory://bucket/a")
+    assert nothing_is_left(memory)
+    assert store.calls["abort"] == 1
+
+
+async def test_one_file_failing_does_not_stop_the_others(memory, tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in "abcdefgh":
+        (tree / name).write_bytes(os.urandom(200_000))
+    (tree / "e").chmod(0)
+    (tree / "broken").symlink_to("nowhere")
+    os.mkfifo(tree / "pipe")
+    async with engine_with(memory) as engine:
+        report = await engine.run(f"{tree}/", "memory://bucket/t/")
+    failed = {failure.source.rpartition("/")[2] for failure in report.failed}
+    readable_by_root = {"e"} if os.geteuid() == 0 else set()
+    assert failed == {"broken", "pipe", "e"} - readable_by_root
+    assert len(report.done) == 7 + len(readable_by_root)
+    assert not memory.shelf.uploads
+
+
+async def test_a_store_without_multipart_gets_one_put(source):
+    memory = MemoryStore(url="memory://bucket", multipart=False)
+    async with engine_with(memory) as engine:
+        report = await engine.push(source, "memory://bucket/a")
+    assert report.parts == 0
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+async def test_a_store_that_turns_out_to_have_no_multipart_gets_one_put(memory, source):
+    store = FaultyStore(memory, failing("create", UnsupportedError("501")))
+    async with engine_with(store) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert store.calls["put"] == 1
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+async def test_a_failure_of_multipart_is_not_hidden_by_a_put(memory, source):
+    store = FaultyStore(memory, failing("create", AccessError("no")))
+    async with engine_with(store) as engine:
+        with pytest.raises(AccessError):
+            await engine.push(source, "memory://bucket/a")
+    assert store.calls["put"] == 0
+    assert nothing_is_left(memory)
+
+
+@pytest.mark.parametrize("size", [1_000_000, 1000])
+async def test_a_source_written_to_while_it_is_read_is_an_error(memory, tmp_path, size):
+    path = tmp_path / "growing"
+    path.write_bytes(bytes(size))
+
+    async def grow(operation, count):
+        if operation in {"send", "put"} and count == 1:
+            await anyio.to_thread.run_sync(append, path)
+
+    store = FaultyStore(memory, grow)
+    async with engine_with(store) as engine:
+        with pytest.raises(SourceChangedError):
+            await engine.push(path, "memory://bucket/a")
+    assert nothing_is_left(memory)
+    # It would be the same again: nobody tried.
+    assert store.calls["send"] + store.calls["put"] <= SETTINGS.concurrency
+
+
+def append(path):
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+@pytest.mark.parametrize("operation", ["send", "create", "complete", "put", "open"])
+async def test_interrupting_ends_soon_and_leaves_nothing(memory, tmp_path, operation):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1000 if operation == "put" else 500_000))
+    reached = anyio.Event()
+    store = FaultyStore(memory, hanging(operation, reached))
+    if operation == "open":
+        memory.store("in", bytes(500_000))
+    async with engine_with(store) as engine:
+        with anyio.fail_after(6):
+            async with anyio.create_task_group() as group:
+                if operation == "open":
+                    group.start_soon(engine.pull, "memory://bucket/in", tmp_path / "out")
+                else:
+                    group.start_soon(engine.push, path, "memory://bucket/a")
+                await reached.wait()
+                group.cancel_scope.cancel()
+    memory.shelf.objects.pop("in", None)
+    assert nothing_is_left(memory)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file"]
+
+
+async def test_an_abort_that_fails_is_said(memory, source):
+    async def plan(operation, count):
+        if operation == "send" and count == 2:
+            raise RejectedError("no")
+        if operation == "abort":
+            raise AccessError("not allowed to abort")
+
+    async with engine_with(FaultyStore(memory, plan)) as engine:
+        report = await engine.run(source, "memory://bucket/a")
+    assert "may still be open" in str(report.failed[0].error)
+
+
+async def test_no_clobber_leaves_what_is_there(memory, source):
+    memory.store("a", b"old")
+    async with engine_with(memory) as engine:
+        with pytest.raises(ExistsError):
+            await engine.push(source, "memory://bucket/a", options=Options(no_clobber=True))
+    assert memory.shelf.objects["a"][1] == b"old"
+    assert not memory.shelf.uploads
+
+
+async def test_skip_existing_looks_at_size_and_time(memory, source):
+    async with engine_with(memory) as engine:
+        options = Options(skip_existing=True)
+        first = await engine.push(source, "memory://bucket/a", options=options)
+        second = await engine.push(source, "memory://bucket/a", options=options)
+        os.utime(source, (2_000_000_000, 2_000_000_000))
+        third = await engine.push(source, "memory://bucket/a", options=options)
+    assert (len(first.done), len(second.skipped), len(third.done)) == (1, 1, 1)
+
+
+# --- pulls
+
+
+async def test_a_pull_that_fails_leaves_the_old_file(memory, tmp_path):
+    memory.store("a", os.urandom(1_000_000))
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    store = FaultyStore(memory, failing("read", RejectedError("no"), 3))
+    async with engine_with(store) as engine:
+        with pytest.raises(RejectedError):
+            await engine.pull("memory://bucket/a", target)
+    assert target.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+async def test_a_pull_compares_the_content(memory, tmp_path):
+    info = memory.store("a", os.urandom(1_000_000))
+    damaged = bytearray(memory.shelf.objects["a"][1])
+    damaged[777_777] ^= 1
+    memory.shelf.objects["a"] = info, bytes(damaged)
+    async with engine_with(memory) as engine:
+        with pytest.raises(IntegrityError):
+            await engine.pull("memory://bucket/a", tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_pull_of_small_damaged_content_is_not_visible_either(memory, tmp_path):
+    info = memory.store("a", b"good")
+    memory.shelf.objects["a"] = info, b"evil"
+    async with engine_with(memory) as engine:
+        with pytest.raises(IntegrityError):
+            await engine.pull("memory://bucket/a", tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_names_that_would_leave_the_folder_are_refused(memory, tmp_path):
+    for key in ("t/../../evil", "t/..\\..\\evil", "t//etc/evil", "t/nul\0", "t/good"):
+        memory.store(key, b"x")
+    target = tmp_path / "inner" / "out"
+    async with engine_with(memory) as engine:
+        report = await engine.run("memory://bucket/t/", target)
+    assert [done.target.rpartition("/")[2] for done in report.done] == ["good"]
+    assert {failure.error.code for failure in report.failed} == {"bad_key"}
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["good", "inner", "out"]
+
+
+async def test_an_object_replaced_between_listing_and_reading_is_noticed(memory, tmp_path):
+    memory.store("a", bytes(100_000))
+
+    async def replace(operation, count):
+        if operation == "open":
+            memory.store("a", bytes(100_001))
+
+    async with engine_with(FaultyStore(memory, replace)) as engine:
+        with pytest.raises(SourceChangedError):
+            await engine.pull("memory://bucket/a", tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+async def test_a_full_disk_is_said_before_anything_is_written(memory, small_disk):
+    memory.store("a", bytes(3 * MIB))
+    async with engine_with(memory) as engine:
+        with pytest.raises(DiskFullError, match="free"):
+            await engine.pull("memory://bucket/a", small_disk / "a")
+    assert list(small_disk.iterdir()) == []
+
+
+async def test_a_disk_that_fills_up_on_the_way_leaves_nothing(memory, small_disk):
+    memory.store("a", bytes(MIB - 100_000))
+
+    async def fill(operation, count):
+        if operation == "read" and count == 1:
+            other = small_disk / "other"
+            await anyio.to_thread.run_sync(other.write_bytes, bytes(300_000))
+
+    async with engine_with(FaultyStore(memory, fill)) as engine:
+        with pytest.raises(DiskFullError):
+            await engine.pull("memory://bucket/a", small_disk / "a")
+    assert [entry.name for entry in small_disk.iterdir()] == ["other"]
+
+
+async def test_write_errors_of_the_disk_are_errors_of_ours(memory, tmp_path, monkeypatch):
+    memory.store("a", bytes(100_000))
+
+    def broken(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    async with Engine() as engine:
+        assert engine._stores is not None
+        engine._stores.add("memory://bucket", memory)
+        with pytest.raises(TransferError, match="Input/output error"):
+            await engine.pull("memory://bucket/a", tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_missing_sources_are_not_found(memory, tmp_path):
+    async with engine_with(memory) as engine:
+        with pytest.raises(NotFoundError):
+            await engine.push(tmp_path / "nothing", "memory://bucket/a")
+        with pytest.raises(NotFoundError):
+            await engine.pull("memory://bucket/nothing", tmp_path / "a")
+        with pytest.raises(NotFoundError):
+            await engine.pull("memory://bucket/nowhere/", tmp_path / "a")
+
+
+async def test_links_in_a_tree_are_followed_and_cycles_are_errors(memory, tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "real").mkdir(parents=True)
+    (tree / "real" / "file").write_bytes(b"1")
+    (tree / "link").symlink_to("real")
+    async with engine_with(memory) as engine:
+        await engine.push(tree, "memory://bucket/t/")
+        assert sorted(memory.shelf.objects) == ["t/tree/link/file", "t/tree/real/file"]
+        (tree / "real" / "round").symlink_to("..")
+        report = await engine.run(tree, "memory://bucket/t/")
+    assert any("no end" in str(failure.error) for failure in report.failed)
+
+
+async def test_copying_a_folder_onto_a_store_and_back_is_the_same_tree(memory, tmp_path):
+    tree = tmp_path / "tree"
+    wanted = {}
+    for number, name in enumerate(["a", "b/c", "b/d e", "ünï/ço∂é", "b/.hidden", "x/y/z"]):
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wanted[name] = os.urandom(number * 50_000)
+        path.write_bytes(wanted[name])
+    async with engine_with(memory) as engine:
+        await engine.push(tree, "memory://bucket/t")
+        await engine.pull("memory://bucket/t/tree", tmp_path / "back")
+    back = tmp_path / "back" / "tree"
+    found = {str(p.relative_to(back)): p.read_bytes() for p in back.rglob("*") if p.is_file()}
+    assert found == wanted
+
+
+async def test_local_stores_do_not_show_unfinished_files(tmp_path, source):
+    store = LocalStore(tmp_path / "store")
+    reached = anyio.Event()
+    faulty = FaultyStore(store, hanging("complete", reached))
+    async with engine_with(faulty) as engine, anyio.create_task_group() as group:
+        group.start_soon(engine.push, source, "memory://bucket/a")
+        await reached.wait()
+        assert (await store.scan("")).objects == ()
+        group.cancel_scope.cancel()
+    assert list((tmp_path / "store").iterdir()) == []
