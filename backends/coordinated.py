@@ -77,10 +77,10 @@ async def _server_info(server: Server) -> Mapping[str, object]:
     answer = await server.call("GET", SERVER_INFO_PATH)
     if answer.status in {404, 405}:
         return {}
-    if not answer.ok:
+    if answer.status in {401, 403, 429} or answer.status >= 500:
         raise server.error(f"ask {host_of(server.base)} what it can do", answer)
     try:
-        content = json.loads(answer.body)
+        content = json.loads(answer.body) if answer.ok else None
     except ValueError:
         content = None
     if not isinstance(content, dict):

@@ -146,6 +146,8 @@ def _translated(what: str, error: sdk.BotoCoreError) -> TransferError:
             return CredentialsError(f"{what}: no AWS credentials", hint=_CREDENTIALS_HINT)
         case sdk.CredentialRetrievalError():
             return CredentialsError(f"{what}: the AWS credentials cannot be had")
+        case sdk.EndpointProviderError() | sdk.InvalidEndpointConfigurationError():
+            return UsageError(f"{what}: the endpoint cannot be used", hint="check its URL")
         case sdk.ProfileNotFound():
             return UsageError(str(error), hint="check AWS_PROFILE")
         case sdk.SSLError():

@@ -83,8 +83,8 @@ async def _opened(scheme: str, root: str, context: Context) -> AsyncIterator[Sto
 
 
 def schemes() -> list[str]:
-    """All known schemes, sorted."""
-    return sorted({*BUILTIN, *_plugged()})
+    """All schemes that a user may want, sorted."""
+    return sorted({*BUILTIN, *_plugged()} - {"memory"})
 
 
 def _style_of(scheme: str) -> Style:

@@ -88,3 +88,11 @@ def test_code_from_the_wire_becomes_its_class(kind: type[TransferError]):
 
 def test_unknown_code_from_the_wire_becomes_the_root():
     assert errors.error_class("from_the_future") is TransferError
+
+
+def test_hints_are_added_up():
+    error = NotFoundError("no")
+    error.add_hint("one")
+    assert str(error) == "no; one"
+    error.add_hint("two")
+    assert str(error) == "no; one; two"

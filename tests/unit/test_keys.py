@@ -75,6 +75,10 @@ def test_hostile_key_is_refused(key: str):
         check_key(key)
 
 
+def test_longest_key_is_that_of_s3():
+    assert MAX_KEY_BYTES == 1024
+
+
 def test_refusal_shows_the_key_without_control_characters():
     with pytest.raises(BadKeyError) as caught:
         check_key("a\x1b[31m/../b")

@@ -52,9 +52,10 @@ def test_unknown_scheme_names_the_known_ones():
     assert all(scheme in caught.value.hint for scheme in schemes())
 
 
-def test_builtin_schemes_are_listed_in_order():
+def test_schemes_that_a_user_may_want_are_listed_in_order():
     assert schemes() == sorted(schemes())
-    assert {"file", "memory", "s3", "mlflow-artifacts"} <= set(schemes())
+    assert {"file", "s3", "mlflow-artifacts"} <= set(schemes())
+    assert "memory" not in schemes()
 
 
 @pytest.mark.parametrize("scheme", ["file", "memory", "s3"])

@@ -124,10 +124,17 @@ def test_retry_after_is_honoured_up_to_the_cap(asked: float | None, pause: float
     assert answered().failed(Operation(1.0), error, 1.0) == pause
 
 
+def test_throttling_that_asks_for_nothing_may_be_over_at_once():
+    assert answered(jitter=0.0).failed(Operation(1.0), ThrottledError("slow"), 1.0) == 0
+    negative = ThrottledError("slow", retry_after=-5.0)
+    assert answered(jitter=0.0).failed(Operation(1.0), negative, 1.0) == 0
+
+
 def test_retry_after_may_be_ignored():
     policy = RetryPolicy(honour_retry_after=False)
     error = ThrottledError("slow", retry_after=30.0)
     assert answered(policy).failed(Operation(1.0), error, 1.0) == 1.0
+    assert answered(policy, jitter=0.0).failed(Operation(1.0), error, 1.0) == 0
 
 
 def test_endless_throttling_ends_with_the_patience():
@@ -236,6 +243,18 @@ def test_answered_probe_closes_the_breaker_with_a_small_budget(error: TransferEr
         assert host.failed(probe, error, 1.0) is None
     assert repr(host) == "<HostHealth breaker closed, 51 tokens>"
     assert host.admit(Operation(1.0), 1.0) == 0
+
+
+def test_next_outage_begins_with_short_pauses_again():
+    host, probe, now = tripped(), Operation(0.0), 1.0
+    for _ in range(6):
+        host.admit(probe, now)
+        now += host.failed(probe, GONE, now) or 0.0
+    host.admit(probe, now)
+    host.succeeded(probe, now)
+    while not host.tripped:
+        pause = host.failed(Operation(now), GONE, now)
+    assert pause == 1.0
 
 
 def test_failure_of_ours_says_nothing_about_the_host():

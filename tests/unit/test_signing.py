@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -46,9 +47,13 @@ UPLOAD_IDS = ["2~abc", "VXBsb2FkIElE/+==", "a.b-c_d", "id with space"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _stopped_clock() -> Iterator[None]:
+def _stopped_clock_and_nobodys_settings() -> Iterator[None]:
     stopped = dt.datetime.fromtimestamp(NOW, dt.UTC)
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:  # noqa: TID251
+            patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setattr(botocore.auth, "get_current_datetime", lambda: stopped)
         yield
 
@@ -57,10 +62,7 @@ class Sdk:
     """What botocore makes, from credentials and an endpoint, untouched by the machine."""
 
     def __init__(self) -> None:
-        session = Session()
-        session.set_config_variable("config_file", "/nonexistent")
-        session.set_config_variable("credentials_file", "/nonexistent")
-        self._session = session
+        self._session = Session()
         self._clients: dict[object, object] = {}
 
     def url(
@@ -96,10 +98,7 @@ class Sdk:
 
 @pytest.fixture(scope="module")
 def sdk() -> Sdk:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-            patch.delenv(name, raising=False)
-        return Sdk()
+    return Sdk()
 
 
 def ours(

@@ -28,10 +28,14 @@ T = TypeVar("T")
 
 
 class Lane(NamedTuple):
-    """Where an operation goes: control calls and bytes of one store may meet different hosts."""
+    """Where an operation goes: control calls and bytes of one store may meet different hosts.
+
+    Opening a store is apart: it may succeed without a word from any host.
+    """
 
     store: str
     data: bool = False
+    opening: bool = False
 
 
 class Attempts:

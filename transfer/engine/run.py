@@ -198,7 +198,7 @@ class Run:
     async def _store(self, location: Location) -> Store:
         """Open a store, or return the one that is open; a coordinator may be away for a moment."""
         return await self._attempts.run(
-            Lane(redact(location.root)), partial(self._stores.get, location)
+            Lane(redact(location.root), opening=True), partial(self._stores.get, location)
         )
 
     async def _work(self) -> None:
