@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from transfer.checksums import Checksum, differ
@@ -14,7 +15,7 @@ from transfer.errors import (
 from transfer.store import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from transfer.errors import TransferError
     from transfer.model import ObjectInfo, Span
@@ -60,6 +61,7 @@ class RemoteObject:
 
     `sign` is asked for a permission before each range: it may keep one until it
     expires. `ranged` False means that the server gives whole objects only.
+    `checksum_of` finds the object's checksum in the headers of an answer.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class RemoteObject:
         tls_for: Callable[[str], Tls],
         error_of: ErrorOf,
         ranged: bool = True,
+        checksum_of: Callable[[Mapping[str, str]], Checksum | None] | None = None,
     ) -> None:
         self.info = info
         self._mover = mover
@@ -78,6 +81,7 @@ class RemoteObject:
         self._tls_for = tls_for
         self._error_of = error_of
         self._ranged = ranged
+        self._checksum_of = checksum_of
         self._expired = False
         self._etag: str | None = None
 
@@ -104,10 +108,21 @@ class RemoteObject:
             self._expired = isinstance(error, ExpiredError)
             raise self._changed() if isinstance(error, PreconditionError) else error
         self._check_version(answer.headers.get("etag"))
+        if self._checksum_of is not None and span.size == self.info.size:
+            self._check_content(self._checksum_of(answer.headers), tally)
         if tally.moved != span.size:
             raise DamagedInTransitError(
                 f"{self.info.key}: {tally.moved} bytes arrived, {span.size} were asked for"
             )
+
+    def _check_content(self, said: Checksum | None, tally: Tally) -> None:
+        """The answer with a whole object may say its checksum: then it is known from now on."""
+        if differ(said, tally.checksum):
+            raise DamagedInTransitError(
+                f"{self.info.key}: the content has checksum {tally.checksum}, not {said}"
+            )
+        if said is not None:
+            self.info = replace(self.info, checksum=said)
 
     def _check_version(self, etag: str | None) -> None:
         """Servers that ignore If-Match, or gave no version before, still say what they sent."""

@@ -9,12 +9,14 @@ coordinator would send them. So this store is the embedded coordinator, and its
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from backends import s3_checksums
 from backends.presigned import RemoteObject, send_signed
 from backends.s3_client import open_client, sdk_errors
 from backends.s3_errors import error_of_answer, refused_overwrite
-from backends.s3_parts import LIFETIME, S3Parts
+from backends.s3_parts import LIFETIME, S3Parts, bind
 from backends.s3_presigner import (
     S3Presigner,
     Signing,
@@ -23,20 +25,24 @@ from backends.s3_presigner import (
     check_s3_key,
     extra_headers,
 )
+from transfer.errors import RejectedError, SourceChangedError, UnsupportedError
 from transfer.model import ObjectInfo, Page, Traits
-from transfer.sizes import GIB
+from transfer.sizes import GIB, MIB
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from types_aiobotocore_s3 import S3Client
 
+    from transfer.checksums import Algorithm
     from transfer.errors import TransferError
     from transfer.model import Intent
     from transfer.store import Context, Mover, OpenObject, Response, SignedRequest, Source, Store
     from transfer.tally import Tally
 
 _TRAITS = Traits(max_put=5 * GIB)
+# From this size on, one request more to learn the checksum costs nothing that shows.
+_LOOKED_AT = 16 * MIB
 
 
 @asynccontextmanager
@@ -81,6 +87,8 @@ class S3Store:
         self.presigner = S3Presigner(signing, base)
         self.parts = S3Parts(self)
         self.signer = S3Presigner(signing, public)
+        self.refuses_checksums = False
+        self._confirmed = False
 
     async def stat(self, key: str) -> ObjectInfo:
         """HeadObject."""
@@ -89,12 +97,13 @@ class S3Store:
     async def head(self, key: str) -> tuple[ObjectInfo, Mapping[str, str]]:
         """HeadObject, with the metadata."""
         with sdk_errors(f"look at {self.url}/{key}"):
-            found = await self.client.head_object(**self.names(key))
+            found = await self.client.head_object(**self.names(key), ChecksumMode="ENABLED")
         info = ObjectInfo(
             key,
             found["ContentLength"],
             version_of(found.get("ETag")),
             found["LastModified"].timestamp(),
+            s3_checksums.of_fields(found),
             content_type=found.get("ContentType"),
         )
         # Some compatibles return the names of metadata capitalised.
@@ -123,8 +132,17 @@ class S3Store:
 
     @asynccontextmanager
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
-        """Open an object; its ranges are presigned GETs."""
-        found = info or await self.stat(key)
+        """Open an object; its ranges are presigned GETs.
+
+        A large one is looked at even if a listing has said all but its checksum;
+        a small one comes in a single answer, which says that too.
+        """
+        if info is None or (info.checksum is None and info.size >= _LOOKED_AT):
+            found = await self.stat(key)
+        else:
+            found = info
+        if info is not None and info.version and found.version != info.version:
+            raise SourceChangedError(f"{self.url}/{key} was replaced since it was listed")
 
         async def sign(renew: bool) -> SignedRequest:  # noqa: FBT001 - a callback
             del renew
@@ -136,12 +154,29 @@ class S3Store:
             sign,
             tls_for=lambda _: self.signing.tls,
             error_of=lambda answer: self.error(f"read {self.url}/{key}", answer),
+            checksum_of=s3_checksums.of_headers,
         )
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
-        """PutObject, presigned."""
+        """PutObject, presigned, and bound to its content."""
+        algorithm = self.checksumming(intent)
+        try:
+            return await self._put(key, source, intent, tally, algorithm)
+        except (RejectedError, UnsupportedError):
+            if algorithm is None or self._confirmed:
+                raise
+        # Perhaps it was the checksum that it would not have.
+        info = await self._put(key, source, intent, tally, None)
+        self.refuses_checksums = True
+        return info
+
+    async def _put(
+        self, key: str, source: Source, intent: Intent, tally: Tally, algorithm: Algorithm | None
+    ) -> ObjectInfo:
         what = f"write {self.url}/{key}"
-        signed = await self.presigner.sign_put(key, intent, LIFETIME)
+        checksum = await bind(source, algorithm, tally)
+        bound = replace(intent, checksum=checksum)
+        signed = await self.presigner.sign_put(key, bound, LIFETIME)
         answer = await send_signed(
             self.mover,
             signed,
@@ -150,7 +185,15 @@ class S3Store:
             tls=self.signing.tls,
             error_of=lambda answer: refused_overwrite(self.error(what, answer)),
         )
-        return ObjectInfo(key, source.size, version_of(answer.headers.get("etag")))
+        said = s3_checksums.of_headers(answer.headers)
+        self._confirmed = self._confirmed or said is not None
+        return ObjectInfo(key, source.size, version_of(answer.headers.get("etag")), checksum=said)
+
+    def checksumming(self, intent: Intent) -> Algorithm | None:
+        """Return what the sender's parts should be checked by, if it can give that."""
+        if self.refuses_checksums or intent.algorithm is None:
+            return None
+        return s3_checksums.chosen(self.signing.settings.s3_checksum)
 
     async def delete(self, key: str) -> None:
         """DeleteObject: a key that is not there is fine."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mimetypes
 from typing import TYPE_CHECKING, Any, cast
 
+from backends import s3_checksums
 from backends.presigned import send_signed
 from backends.s3_client import COMPLETE_PATIENCE, sdk_errors
 from backends.s3_errors import refused_overwrite
@@ -16,18 +17,24 @@ from backends.s3_presigner import MARK, MARK_LENGTH, upload_id
 from transfer.errors import (
     IntegrityError,
     NotFoundError,
+    RejectedError,
     TemporaryError,
     TransferError,
+    UnsupportedError,
     UploadGoneError,
 )
 from transfer.model import ObjectInfo, PartLimits, Receipt, Upload
 from transfer.review import review
 from transfer.sizes import GIB, MIB, TIB
+from transfer.sources import checksum_of_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, ListPartsOutputTypeDef
+
     from backends.s3 import S3Store
+    from transfer.checksums import Algorithm, Checksum
     from transfer.model import Expected, Intent, Part
     from transfer.store import Source
     from transfer.tally import Tally
@@ -52,25 +59,23 @@ class S3Parts:
 
     async def create(self, key: str, intent: Intent) -> Upload:
         """CreateMultipartUpload, with our mark in the metadata."""
-        store = self._store
-        mark = intent.nonce
-        arguments = dict(store.signing.settings.s3_extra_args)
-        extra = cast("Mapping[str, str]", arguments.pop("Metadata", {}))
-        arguments["Metadata"] = {**extra, **intent.metadata, MARK: mark}
-        content_type = intent.content_type or mimetypes.guess_type(key)[0]
-        if content_type is not None:
-            arguments.setdefault("ContentType", content_type)
-        with sdk_errors(f"open an upload to {store.url}/{key}"):
-            opened = await store.client.create_multipart_upload(
-                **store.names(key), **cast("dict[str, Any]", arguments)
-            )
-        return Upload(key, f"{mark}{opened['UploadId']}", intent.size, intent.part_size)
+        algorithm = self._store.checksumming(intent)
+        try:
+            return await self._create(key, intent, algorithm)
+        except (RejectedError, UnsupportedError):
+            if not s3_checksums.create_arguments(algorithm):
+                raise
+        # Perhaps it was the checksum that it would not have.
+        upload = await self._create(key, intent, None)
+        self._store.refuses_checksums = True
+        return upload
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
-        """UploadPart, presigned."""
+        """UploadPart, presigned; bound to its content where the store checks that."""
         store = self._store
         what = f"write part {part.number} of {store.url}/{upload.key}"
-        signed = await store.presigner.sign_part(upload, part, None, LIFETIME)
+        checksum = await bind(source, upload.algorithm, tally)
+        signed = await store.presigner.sign_part(upload, part, checksum, LIFETIME)
         answer = await send_signed(
             store.mover,
             signed,
@@ -84,21 +89,33 @@ class S3Parts:
 
     async def sent(self, upload: Upload) -> Sequence[Receipt]:
         """ListParts, all pages."""
-        store = self._store
         receipts: list[Receipt] = []
         more: dict[str, Any] = {}
         while True:
-            with sdk_errors(f"list the parts of {store.url}/{upload.key}"):
-                page = await store.client.list_parts(
-                    **store.names(upload.key), UploadId=upload_id(upload), **more
-                )
+            page = await self._list(upload, more)
             receipts += [
-                Receipt(item["PartNumber"], item["Size"], item["ETag"])
+                Receipt(
+                    item["PartNumber"], item["Size"], item["ETag"], s3_checksums.of_fields(item)
+                )
                 for item in page.get("Parts", [])
             ]
             if not page.get("IsTruncated"):
                 return receipts
             more = {"PartNumberMarker": page["NextPartNumberMarker"]}
+
+    async def _list(self, upload: Upload, more: Mapping[str, Any]) -> ListPartsOutputTypeDef:
+        store = self._store
+        what = f"list the parts of {store.url}/{upload.key}"
+        try:
+            with sdk_errors(what):
+                return await store.client.list_parts(
+                    **store.names(upload.key), UploadId=upload_id(upload), **more
+                )
+        except UploadGoneError:
+            raise
+        except NotFoundError as error:
+            # Ceph says that the key does not exist when it is the upload that does not.
+            raise UploadGoneError(error.message) from None
 
     async def complete(
         self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
@@ -127,20 +144,38 @@ class S3Parts:
         except NotFoundError:
             return
 
+    async def _create(self, key: str, intent: Intent, algorithm: Algorithm | None) -> Upload:
+        store = self._store
+        arguments = dict(store.signing.settings.s3_extra_args)
+        extra = cast("Mapping[str, str]", arguments.pop("Metadata", {}))
+        arguments["Metadata"] = {**extra, **intent.metadata, MARK: intent.nonce}
+        content_type = intent.content_type or mimetypes.guess_type(key)[0]
+        if content_type is not None:
+            arguments.setdefault("ContentType", content_type)
+        arguments |= s3_checksums.create_arguments(algorithm)
+        with sdk_errors(f"open an upload to {store.url}/{key}"):
+            opened = await store.client.create_multipart_upload(
+                **store.names(key), **cast("dict[str, Any]", arguments)
+            )
+        checked = s3_checksums.confirmed(algorithm, opened)
+        upload = f"{intent.nonce}{opened['UploadId']}"
+        return Upload(key, upload, intent.size, intent.part_size, checked)
+
     async def _complete(
         self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
     ) -> None:
         store = self._store
-        review(upload, receipts, await self.sent(upload), expected)
+        checksum = review(upload, receipts, await self.sent(upload), expected)
         more: dict[str, Any] = {"IfNoneMatch": "*"} if expected.no_clobber else {}
+        if upload.algorithm in s3_checksums.FULL_OBJECT and checksum is not None:
+            more |= {"ChecksumType": "FULL_OBJECT", **s3_checksums.fields(checksum)}
+            more["MpuObjectSize"] = sum(receipt.size for receipt in receipts)
         try:
             with sdk_errors(f"complete {store.url}/{upload.key}", COMPLETE_PATIENCE):
                 await store.client.complete_multipart_upload(
                     **store.names(upload.key),
                     UploadId=upload_id(upload),
-                    MultipartUpload={
-                        "Parts": [{"PartNumber": r.number, "ETag": r.etag} for r in receipts]
-                    },
+                    MultipartUpload={"Parts": [_part(upload, receipt) for receipt in receipts]},
                     **more,
                 )
         except TransferError as error:
@@ -155,3 +190,23 @@ class S3Parts:
         if metadata.get(MARK) != upload.id[:MARK_LENGTH]:
             raise error
         return info
+
+
+async def bind(source: Source, algorithm: Algorithm | None, tally: Tally) -> Checksum | None:
+    """Return the checksum that a request is to be bound to, known before it is signed.
+
+    It is the tally's own then, if it is of the same kind: nothing is hashed twice.
+    """
+    if algorithm is None:
+        return None
+    checksum = await checksum_of_source(source, algorithm)
+    if tally.algorithm is algorithm:
+        tally.adopt(checksum)
+    return checksum
+
+
+def _part(upload: Upload, receipt: Receipt) -> CompletedPartTypeDef:
+    part: CompletedPartTypeDef = {"PartNumber": receipt.number, "ETag": receipt.etag}
+    if upload.algorithm in s3_checksums.FULL_OBJECT:
+        part |= cast("CompletedPartTypeDef", s3_checksums.fields(receipt.checksum))
+    return part

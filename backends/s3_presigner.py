@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from backends import s3_checksums
 from backends.s3_client import sdk_errors
 from transfer.errors import BadKeyError, UploadGoneError, UsageError
 from transfer.keys import MAX_KEY_BYTES
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MARK = "transfer-upload"
 MARK_LENGTH = 32
 # What would have to be sent with every part, by whoever holds its URL.
+_CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
 _REFUSED_ARGS = ("SSECustomer", "ChecksumAlgorithm", "Checksum")
 
 
@@ -69,10 +71,9 @@ class S3Presigner:
     async def sign_part(
         self, upload: Upload, part: Part, checksum: Checksum | None, lifetime: float
     ) -> SignedRequest:
-        """Permit UploadPart for one number and length."""
-        del checksum
+        """Permit UploadPart for one number and length, and content if its checksum is known."""
         query = {"partNumber": str(part.number), "uploadId": upload_id(upload)}
-        headers = dict(self._signing.owner_header)
+        headers = self._signing.owner_header | s3_checksums.header(checksum)
         if upload.size is not None:
             headers["Content-Length"] = str(part.span.size)
         return await self._sign("PUT", upload.key, query, headers, lifetime)
@@ -88,11 +89,13 @@ class S3Presigner:
             headers["Content-Length"] = str(intent.size)
         if intent.no_clobber:
             headers["If-None-Match"] = "*"
+        headers |= s3_checksums.header(intent.checksum)
         return await self._sign("PUT", key, {}, headers, lifetime)
 
     async def sign_read(self, info: ObjectInfo, lifetime: float) -> SignedRequest:
-        """Permit GetObject."""
-        return await self._sign("GET", info.key, {}, self._signing.owner_header, lifetime)
+        """Permit GetObject; the answer says the object's checksum, if the store keeps one."""
+        headers = self._signing.owner_header | _CHECKSUM_MODE
+        return await self._sign("GET", info.key, {}, headers, lifetime)
 
     async def _sign(
         self,

@@ -16,7 +16,10 @@ import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol, cast
+
+from transfer.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,13 +32,29 @@ class Algorithm(StrEnum):
 
     CRC32C = "crc32c"
     CRC32 = "crc32"
+    CRC64NVME = "crc64nvme"
     MD5 = "md5"
+    SHA1 = "sha1"
     SHA256 = "sha256"
 
 
-# Reflected polynomials: Castagnoli (RFC 9260 appendix A) and IEEE 802.3.
-_POLYNOMIALS = {Algorithm.CRC32C: 0x82F63B78, Algorithm.CRC32: 0xEDB88320}
-_LENGTHS = {Algorithm.CRC32C: 4, Algorithm.CRC32: 4, Algorithm.MD5: 16, Algorithm.SHA256: 32}
+# Reflected polynomials: Castagnoli (RFC 9260 appendix A), IEEE 802.3, NVM Express
+# (base specification 2.0, "64b CRC").
+_POLYNOMIALS = {
+    Algorithm.CRC32C: 0x82F63B78,
+    Algorithm.CRC32: 0xEDB88320,
+    Algorithm.CRC64NVME: 0x9A6C9329AC4BC9B5,
+}
+# The checksum of the whole follows from those of the parts.
+COMBINABLE = frozenset(_POLYNOMIALS)
+_LENGTHS = {
+    Algorithm.CRC32C: 4,
+    Algorithm.CRC32: 4,
+    Algorithm.CRC64NVME: 8,
+    Algorithm.MD5: 16,
+    Algorithm.SHA1: 20,
+    Algorithm.SHA256: 32,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +117,8 @@ class _Crc:
         self._value = self._step(data, self._value)
 
     def finish(self) -> Checksum:
-        return Checksum(self._algorithm, self._value.to_bytes(4, "big"))
+        length = _LENGTHS[self._algorithm]
+        return Checksum(self._algorithm, self._value.to_bytes(length, "big"))
 
 
 class _Hash:
@@ -115,6 +135,11 @@ class _Hash:
         return Checksum(self._algorithm, self._hash.digest())
 
 
+def available(algorithm: Algorithm) -> bool:
+    """Tell whether checksums by this algorithm can be computed here."""
+    return algorithm is not Algorithm.CRC64NVME or find_spec("awscrt") is not None
+
+
 def new_digest(algorithm: Algorithm) -> Digest:
     """Start a running checksum."""
     if algorithm is Algorithm.CRC32C:
@@ -123,6 +148,8 @@ def new_digest(algorithm: Algorithm) -> Digest:
         return _Crc(algorithm, crc32c)
     if algorithm is Algorithm.CRC32:
         return _Crc(algorithm, zlib.crc32)
+    if algorithm is Algorithm.CRC64NVME:
+        return _Crc(algorithm, _crc64nvme())
     return _Hash(algorithm)
 
 
@@ -158,18 +185,29 @@ def combine(parts: Iterable[tuple[Checksum, int]]) -> Checksum | None:
         if total.algorithm is not checksum.algorithm:
             msg = f"parts with {total.algorithm} and {checksum.algorithm} do not combine"
             raise ValueError(msg)
-        shifted = _multiply(
-            _shift(size, polynomial), int.from_bytes(total.value, "big"), polynomial
-        )
-        crc = shifted ^ int.from_bytes(checksum.value, "big")
-        total = Checksum(checksum.algorithm, crc.to_bytes(4, "big"))
+        length = len(total.value)
+        shift = _shift(size, polynomial, 8 * length)
+        before = int.from_bytes(total.value, "big")
+        crc = _multiply(shift, before, polynomial, 8 * length)
+        crc ^= int.from_bytes(checksum.value, "big")
+        total = Checksum(checksum.algorithm, crc.to_bytes(length, "big"))
     return total
 
 
-def _multiply(a: int, b: int, polynomial: int) -> int:
-    """Return a(x) * b(x) modulo the polynomial; bit 31 is the coefficient of x^0."""
+def _crc64nvme() -> Callable[[Buffer, int], int]:
+    try:
+        from awscrt.checksums import crc64nvme  # noqa: PLC0415 - large, and seldom needed
+    except ModuleNotFoundError:
+        raise MissingExtraError(
+            "CRC-64/NVME needs the module awscrt", hint="pip install 'multipart-transfer[crc64]'"
+        ) from None
+    return cast("Callable[[Buffer, int], int]", crc64nvme)
+
+
+def _multiply(a: int, b: int, polynomial: int, width: int) -> int:
+    """Return a(x) * b(x) modulo the polynomial; the highest bit is the coefficient of x^0."""
     product = 0
-    bit = 1 << 31
+    bit = 1 << (width - 1)
     while a:
         if a & bit:
             product ^= b
@@ -181,14 +219,14 @@ def _multiply(a: int, b: int, polynomial: int) -> int:
 
 # All parts of an object but the last have one length: two entries would do.
 @lru_cache(maxsize=64)
-def _shift(size: int, polynomial: int) -> int:
+def _shift(size: int, polynomial: int, width: int) -> int:
     """Return x^(8 * size) modulo the polynomial: what `size` more bytes do to a CRC."""
-    result = 1 << 31
-    power = 1 << 30
+    result = 1 << (width - 1)
+    power = 1 << (width - 2)
     exponent = 8 * size
     while exponent:
         if exponent & 1:
-            result = _multiply(power, result, polynomial)
-        power = _multiply(power, power, polynomial)
+            result = _multiply(power, result, polynomial, width)
+        power = _multiply(power, power, polynomial, width)
         exponent >>= 1
     return result

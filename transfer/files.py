@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from transfer.checksums import new_digest
 from transfer.errors import (
     DiskFullError,
     LocalError,
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from transfer.checksums import Algorithm, Checksum, Digest
     from transfer.model import Span
     from transfer.store import Sink
     from transfer.tally import Tally
 
 CHUNK = MIB
+# One trip to a thread hashes so much; it cannot be cancelled on the way.
+HASHED_AT_ONCE = 64 * MIB
 
 
 def read_exactly(fd: int, size: int, offset: int) -> bytes:
@@ -127,6 +131,26 @@ def read_chunk(extent: Extent, offset: int, most: int, tally: Tally) -> bytes:
         extent.check()
     tally.update(data)
     return data
+
+
+async def hash_extent(extent: Extent, algorithm: Algorithm) -> Checksum:
+    """Return the checksum of a range of a file; the pages stay in the cache for what follows."""
+    digest = new_digest(algorithm)
+    for start in range(extent.span.start, extent.span.stop, HASHED_AT_ONCE):
+        stop = min(start + HASHED_AT_ONCE, extent.span.stop)
+        await anyio.to_thread.run_sync(_hash, extent.fd, start, stop, digest)
+    return digest.finish()
+
+
+def _hash(fd: int, start: int, stop: int, digest: Digest) -> None:
+    buffer = memoryview(bytearray(min(CHUNK, stop - start)))
+    while start < stop:
+        piece = buffer[: min(len(buffer), stop - start)]
+        size = os.preadv(fd, [piece], start)
+        if not size:
+            raise SourceChangedError(f"the file became shorter: it ends at byte {start}")
+        digest.update(piece[:size])
+        start += size
 
 
 @contextmanager

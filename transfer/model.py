@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from transfer.checksums import Checksum
+    from transfer.checksums import Algorithm, Checksum
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -119,7 +119,8 @@ class Intent:
 
     `size` is None only where the sender's protocol does not say it (MLflow's);
     `part_size` is None for a single PUT too. `checksum` is what the whole must
-    have, where that is known before. `no_clobber` asks the store to fail with
+    have, where that is known before; `algorithm` is the one the sender would
+    give each part a checksum of, if the store checks it. `no_clobber` asks the store to fail with
     ExistsError rather than replace an object. `nonce` (32 hexadecimal digits)
     names this one intention: asked again with it, a store need not open twice.
     """
@@ -129,6 +130,7 @@ class Intent:
     content_type: str | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     checksum: Checksum | None = None
+    algorithm: Algorithm | None = None
     no_clobber: bool = False
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
 
@@ -138,13 +140,15 @@ class Upload:
     """A multipart upload that a store has opened; `id` is the store's own token.
 
     The part size is fixed here for good: a resumed upload cuts as the first run
-    did. Sizes are None where the sender never said them.
+    did. Sizes are None where the sender never said them. With an `algorithm`,
+    the store checks each part's checksum, which is then known before it is sent.
     """
 
     key: str
     id: str
     size: int | None
     part_size: int | None
+    algorithm: Algorithm | None = None
 
 
 @dataclass(frozen=True, slots=True)

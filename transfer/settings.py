@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Durability: TypeAlias = Literal["file", "none"]
+Checksumming: TypeAlias = Literal["auto", "crc32c", "crc64nvme", "md5", "none"]
 AddressingStyle: TypeAlias = Literal["auto", "path", "virtual"]
 _PREFIX = "TRANSFER_"
 
@@ -309,6 +310,13 @@ class Settings:
     )
     s3_bucket_owner: str | None = _setting(
         "MLFLOW_S3_EXPECTED_BUCKET_OWNER", str, None, "Account that must own the bucket."
+    )
+    s3_checksum: Checksumming = _setting(
+        "TRANSFER_S3_CHECKSUM",
+        _choice("auto", "crc32c", "crc64nvme", "md5", "none"),
+        "auto",
+        "What S3 checks each part by: `auto` is CRC-32C where the store confirms that it checks"
+        " it; `md5` (Content-MD5) is understood everywhere, and dear; `none` sends nothing.",
     )
     s3_addressing_style: AddressingStyle = _setting(
         "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE",

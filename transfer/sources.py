@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from transfer.files import hash_extent
+from transfer.tally import Tally
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from transfer.store import Sink
-    from transfer.tally import Tally
+    from transfer.checksums import Algorithm, Checksum
+    from transfer.store import Sink, Source
+
+
+async def checksum_of_source(source: Source, algorithm: Algorithm) -> Checksum:
+    """Read a source once, only to hash it."""
+    if source.extent is not None:
+        return await hash_extent(source.extent, algorithm)
+    tally = Tally(algorithm)
+    await source.pour(NullSink(), tally)
+    if tally.checksum is None:
+        raise AssertionError
+    return tally.checksum
 
 
 class BytesSource:

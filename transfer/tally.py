@@ -23,17 +23,30 @@ class Tally:
     Exactly one thread moves an attempt's bytes at a time, so no lock is needed.
     """
 
-    __slots__ = ("_algorithm", "_digest", "_meter", "moved")
+    __slots__ = ("_algorithm", "_digest", "_known", "_meter", "moved")
 
     def __init__(self, algorithm: Algorithm | None = None, meter: Meter | None = None) -> None:
+        self.moved = 0
         self._algorithm = algorithm
+        self._known: Checksum | None = None
+        self._digest: Digest | None = new_digest(algorithm) if algorithm else None
         self._meter = meter
-        self.restart()
+
+    @property
+    def algorithm(self) -> Algorithm | None:
+        """What the checksum is taken by."""
+        return self._algorithm
+
+    def adopt(self, checksum: Checksum) -> None:
+        """Take over a checksum that is known already: the bytes are only counted from now on."""
+        self._known = checksum
+        self._digest = None
 
     def restart(self) -> None:
         """Forget everything: the bytes come again from the start."""
         self.moved = 0
-        self._digest: Digest | None = new_digest(self._algorithm) if self._algorithm else None
+        if self._digest is not None and self._algorithm is not None:
+            self._digest = new_digest(self._algorithm)
 
     def update(self, data: Buffer) -> None:
         """Count and hash the next bytes; a memoryview must be of bytes."""
@@ -48,7 +61,7 @@ class Tally:
     @property
     def checksum(self) -> Checksum | None:
         """The checksum of all bytes so far."""
-        return self._digest.finish() if self._digest else None
+        return self._digest.finish() if self._digest else self._known
 
     def __enter__(self) -> Self:
         if self._meter is not None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from transfer.checksums import Algorithm, Checksum, checksum_of, combine, new_digest
 
-CRCS = st.sampled_from([Algorithm.CRC32, Algorithm.CRC32C])
+CRCS = st.sampled_from([Algorithm.CRC32, Algorithm.CRC32C, Algorithm.CRC64NVME])
 ALGORITHMS = st.sampled_from(list(Algorithm))
 PIECES = st.lists(st.binary(max_size=300), min_size=1, max_size=12)
 

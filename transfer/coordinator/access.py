@@ -9,13 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transfer.errors import AccessError
+from transfer.errors import AccessError, CredentialsError, ExpiredError
 from transfer.keys import check_key, check_prefix, within
 
 if TYPE_CHECKING:
     from typing import Final
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Refusal:
+    """Marks what this coordinator refuses itself; the same error without it is the store's."""
+
+
+class RefusedAccessError(Refusal, AccessError):
+    """The principal, or the signed URL, does not reach so far."""
+
+
+class RefusedCredentialsError(Refusal, CredentialsError):
+    """No token, or none that is known here."""
+
+
+class RefusedPermitError(Refusal, ExpiredError):
+    """A URL that was signed here is too old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +57,14 @@ def allow_write(principal: Principal, key: str) -> str:
     """Return the key if it is canonical and the principal may write it, else raise."""
     allow_read(principal, key)
     if principal.read_only:
-        raise AccessError(f"the token {principal.name} may only read")
+        raise RefusedAccessError(f"the token {principal.name} may only read")
     return key
 
 
 def allow_list(principal: Principal, prefix: str) -> str:
     """Return the prefix, with a slash behind if not empty, if the principal may list it."""
-    stem = prefix.strip("/")
-    check_prefix(stem)
+    check_prefix(prefix)
+    stem = prefix.removesuffix("/")
     if stem or principal.prefix:
         _inside(principal, stem)
     return f"{stem}/" if stem else ""
@@ -63,7 +79,7 @@ def normal_prefix(prefix: str) -> str:
 
 def _inside(principal: Principal, key: str) -> None:
     if not within(key, principal.prefix):
-        raise AccessError(
+        raise RefusedAccessError(
             f"the token {principal.name} reaches only below {principal.prefix}",
             hint="use a key below it, or another token",
         )

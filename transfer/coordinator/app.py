@@ -13,8 +13,8 @@ from transfer.coordinator import data_api, mlflow_api, own_api
 from transfer.coordinator.access import LOOPBACK
 from transfer.coordinator.guard import Guard
 from transfer.coordinator.problems import answer_of, of_the_store
-from transfer.coordinator.requests import Shared
-from transfer.errors import BadKeyError, CredentialsError, TransferError
+from transfer.coordinator.requests import Shared, coordinator_of
+from transfer.errors import TransferError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -64,23 +64,23 @@ async def server_info(here: Shared) -> dict[str, Any]:
 async def _on_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, TransferError):
         raise error
-    known = error if isinstance(error, CredentialsError | BadKeyError) else of_the_store(error)
+    known = of_the_store(error)
+    known.message = coordinator_of(request).destination.without_root(known.message)
     return answer_of(request, known)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    _LOG.error("%s %a failed", request.method, request.scope["path"], exc_info=error)
     return answer_of(request, TransferError("the coordinator failed: see its log"))
 
 
 def _hosts(coordinator: Coordinator) -> frozenset[str] | None:
-    """Return the Host names to serve: whoever authenticates may use any."""
+    """Return the Host names to serve; None is any: of tokens, and beyond this machine, none is known."""
     options = coordinator.options
-    if not options.open_to_anybody and not options.allowed_hosts:
+    guarded = options.open_to_anybody and options.on_loopback
+    if not guarded and not options.allowed_hosts:
         return None
-    named = {*LOOPBACK, *options.allowed_hosts}
+    named = {*LOOPBACK, *(host.lower() for host in options.allowed_hosts)}
     if coordinator.public_url:
         named.add(urlsplit(coordinator.public_url).hostname or "")
-    if options.insecure_no_auth and not options.allowed_hosts:
-        return None
     return frozenset(named)

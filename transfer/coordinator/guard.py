@@ -9,11 +9,14 @@ without its query, which may be a permission.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from starlette.responses import PlainTextResponse
 
+from transfer.coordinator.problems import TooLargeError
 from transfer.sizes import MIB
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ _LOG = logging.getLogger("transfer.coordinator.requests")
 MAX_MESSAGE = 4 * MIB
 # MLflow's clients send every part's whole URL back.
 MAX_MLFLOW_COMPLETE = 24 * MIB
+_HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
 
 
 class Guard:
@@ -43,32 +47,32 @@ class Guard:
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, watched.send)
-        else:
-            limit = _limit(scope)
-            bounded = _bounded(receive, limit) if limit is not None else receive
-            try:
-                await self._app(scope, bounded, watched.send)
-            except _TooLargeError:
-                if not watched.begun:
-                    answer = PlainTextResponse("the body is too large", 413)
-                    await answer(scope, receive, watched.send)
-        watched.log()
+            watched.log()
+            return
+        limit = _limit(scope)
+        try:
+            await self._app(
+                scope, receive if limit is None else _bounded(receive, limit), watched.send
+            )
+        finally:
+            watched.log()
 
     def _refusal(self, scope: Scope, headers: dict[str, bytes]) -> tuple[int, str] | None:
         host = headers.get("host", b"").decode("latin-1")
+        if not _HOST.fullmatch(host):
+            return 400, "the Host is none"
         if self._hosts is not None and _name(host) not in self._hosts:
             return 400, "this Host is not served here: see --allowed-hosts"
+        if not _is_text(unquote_to_bytes(scope["raw_path"])):
+            # Decoded leniently, many such paths would be one and the same key.
+            return 400, "the path is not UTF-8"
         if "transfer-encoding" in headers and "content-length" in headers:
             return 400, "a body has a length or is chunked, not both"
         limit = _limit(scope)
         length = headers.get("content-length", b"0")
-        if limit is not None and (not length.isdigit() or int(length) > limit):
+        if limit is not None and (not length.isdigit() or int(length[:20]) > limit):
             return 413, "the body is too large"
         return None
-
-
-class _TooLargeError(Exception):
-    pass
 
 
 class _Watched:
@@ -79,10 +83,6 @@ class _Watched:
         self._send = send
         self._started = time.monotonic()
         self._status = 0
-
-    @property
-    def begun(self) -> bool:
-        return self._status != 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -116,10 +116,18 @@ def _bounded(receive: Receive, limit: int) -> Receive:
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > limit:
-            raise _TooLargeError
+            raise TooLargeError("the body is too large")
         return message
 
     return bounded
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _name(host: str) -> str:

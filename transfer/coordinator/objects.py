@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import anyio.to_thread
 from sqlalchemy import delete, insert, select
@@ -52,6 +53,12 @@ class Destination:
     def outer(self, info: ObjectInfo) -> ObjectInfo:
         """Return an object under our key."""
         return replace(info, key=info.key.removeprefix(self.prefix))
+
+    def without_root(self, text: str) -> str:
+        """Return a message without the place of a folder: clients know keys only."""
+        url = self.store.url
+        root = unquote(urlsplit(url).path).rstrip("/") if url.startswith("file:///") else ""
+        return text.replace(f"{root}/", "").replace(root, "the destination") if root else text
 
 
 class Objects:

@@ -11,7 +11,7 @@ import hmac
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
-from transfer.errors import AccessError, ExpiredError
+from transfer.coordinator.access import RefusedAccessError, RefusedPermitError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,16 @@ class Permits:
     def check(
         self, method: str, path: str, query: str, *, now: float, length: int | None = None
     ) -> None:
-        """Raise AccessError unless the query permits this; ExpiredError if it did once."""
+        """Raise RefusedAccessError unless the query permits this; RefusedPermitError if it did."""
         claims = dict(parse_qsl(query))
         signature = claims.pop("signature", "")
         expected = self._signature(method, path, urlencode(claims))
         if not hmac.compare_digest(signature.encode(), expected.encode()):
-            raise AccessError("the URL is not signed by this coordinator for this request")
+            raise RefusedAccessError("the URL is not signed by this coordinator for this request")
         if now > int(claims["expires"]):
-            raise ExpiredError("the URL has expired")
+            raise RefusedPermitError("the URL has expired")
         if "length" in claims and claims["length"] != str(length):
-            raise AccessError(f"the URL is for a body of {claims['length']} bytes")
+            raise RefusedAccessError(f"the URL is for a body of {claims['length']} bytes")
 
     def _signature(self, method: str, path: str, claims: str) -> str:
         text = f"{method}\n{path}\n{claims}"

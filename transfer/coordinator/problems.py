@@ -1,17 +1,20 @@
 """Errors as HTTP answers: RFC 9457 on our own routes, MLflow's shape on its.
 
-What went wrong with the store's credentials is nobody's business but the
-operator's: a client is told that the destination refused the coordinator.
+What went wrong with the store's credentials, and where on this machine a folder
+lies, is nobody's business but the operator's: it goes into the log, and a client
+is told that the destination refused or failed.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from transfer.coordinator.access import Refusal
 from transfer.errors import (
     AccessError,
     BadKeyError,
@@ -20,10 +23,12 @@ from transfer.errors import (
     ExistsError,
     ExpiredError,
     IntegrityError,
+    LocalError,
     NotFoundError,
     PreconditionError,
     ProtocolError,
     RejectedError,
+    StoreError,
     StoreRefusedError,
     TemporaryError,
     ThrottledError,
@@ -31,12 +36,28 @@ from transfer.errors import (
     UnsupportedError,
     UsageError,
 )
-from transfer.wire import Problem
+from transfer.wire import API_PATH, Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 _LOG = logging.getLogger(__name__)
+
+# What a folder answers to names that it cannot have; no other name, no other answer.
+_NAME_ERRORS = {
+    errno.EEXIST,
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+}
+
+
+class TooLargeError(RejectedError):
+    """The body of a message is longer than any that makes sense."""
+
 
 # The first that matches decides.
 _STATUSES: tuple[tuple[type[TransferError], int], ...] = (
@@ -53,6 +74,7 @@ _STATUSES: tuple[tuple[type[TransferError], int], ...] = (
     (ThrottledError, 503),
     (TemporaryError, 503),
     (IntegrityError, 409),
+    (TooLargeError, 413),
     (RejectedError, 400),
     (ProtocolError, 502),
     (StoreRefusedError, 502),
@@ -72,10 +94,28 @@ _MLFLOW_CODES = {
 
 def of_the_store(error: TransferError) -> TransferError:
     """Return what a client may know of an error that the destination gave the coordinator."""
-    if isinstance(error, AccessError):
-        _LOG.error("the destination refuses the coordinator: %s", error)
-        return StoreRefusedError("the destination refuses the coordinator's credentials")
-    return error
+    match error:
+        case Refusal():
+            return error
+        case AccessError() | ExpiredError():
+            _LOG.error("the destination refuses the coordinator: %s", error)
+            return StoreRefusedError("the destination refuses the coordinator's credentials")
+        case DiskFullError():
+            _LOG.error("the destination is full: %s", error)
+            return DiskFullError("the destination is full")
+        case LocalError():
+            return _of_a_folder(error)
+        case _:
+            return error
+
+
+def _of_a_folder(error: LocalError) -> TransferError:
+    """Return a refusal where the name is at fault, and a failure where the folder is."""
+    cause = error.__cause__
+    if not isinstance(cause, OSError) or cause.errno in _NAME_ERRORS:
+        return RejectedError(error.message)
+    _LOG.error("the destination failed: %s", error)
+    return StoreError("the destination failed: see the coordinator's log")
 
 
 def status_of(error: TransferError) -> int:
@@ -92,9 +132,9 @@ def answer_of(request: Request, error: TransferError) -> Response:
     if isinstance(error, ThrottledError) and error.retry_after:
         headers["Retry-After"] = str(int(error.retry_after))
     text = f"{error.message}; {error.hint}" if error.hint else error.message
-    if "/mlflow" in request.url.path:
-        code = _MLFLOW_CODES.get(status, "INTERNAL_ERROR")
-        body = json.dumps({"error_code": code, "message": text})
-        return Response(body, status, headers, "application/json")
-    problem = Problem(title=type(error).__name__, status=status, detail=text, code=error.code)
-    return Response(problem.model_dump_json(), status, headers, "application/problem+json")
+    if request.scope["path"].startswith(f"{API_PATH}/"):
+        problem = Problem(title=type(error).__name__, status=status, detail=text, code=error.code)
+        return Response(problem.model_dump_json(), status, headers, "application/problem+json")
+    code = _MLFLOW_CODES.get(status, "INTERNAL_ERROR")
+    body = json.dumps({"error_code": code, "message": text})
+    return Response(body, status, headers, "application/json")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
-from transfer.coordinator.access import ANYBODY, Principal
+from transfer.coordinator.access import ANYBODY, Principal, RefusedCredentialsError
 from transfer.coordinator.relay import RequestBody
 from transfer.coordinator.state import Coordinator
-from transfer.errors import CredentialsError, RejectedError
+from transfer.errors import RejectedError
 from transfer.model import Span
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+# Longer numbers are no offsets, and take time to read.
+_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+_LENGTH = re.compile(r"\d{1,19}")
 
 
 def coordinator_of(request: Request) -> Coordinator:
@@ -31,14 +33,14 @@ def coordinator_of(request: Request) -> Coordinator:
 
 
 async def authenticated(request: Request) -> Principal:
-    """Return who makes a request; CredentialsError if they must say and do not."""
+    """Return who makes a request; RefusedCredentialsError if they must say and do not."""
     coordinator = coordinator_of(request)
     header = request.headers.get("authorization")
     if header:
         return await coordinator.tokens.authenticate(header)
     if coordinator.options.open_to_anybody:
         return ANYBODY
-    raise CredentialsError(
+    raise RefusedCredentialsError(
         "this coordinator needs a token",
         hint="set TRANSFER_TOKEN, or MLFLOW_TRACKING_TOKEN, to one that"
         " `transfer token create` gave",
@@ -53,15 +55,20 @@ def parsed(model: type[M]) -> Callable[[Request], Awaitable[M]]:
     """Return a dependency that reads the body as a message.
 
     By pydantic's own reader of JSON: it refuses NaN, deep nesting and trailing
-    text, which the standard library takes or dies of.
+    text, which the standard library takes or dies of. The type must be said, as
+    MLflow's server has it: a page in somebody's browser can send any text
+    without asking first, but no JSON that says so.
     """
 
     async def read(request: Request) -> M:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip()
+        if kind.lower() != "application/json":
+            raise RejectedError("Bad Request. Content-Type must be one of ['application/json'].")
         try:
             return model.model_validate_json(await request.body())
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            place = ".".join(str(step) for step in first["loc"])
+            place = ".".join(str(step) for step in first["loc"])[:100]
             raise RejectedError(f"the request is not valid: {place}: {first['msg']}") from None
 
     return read
@@ -75,7 +82,7 @@ def body_of(request: Request, coordinator: Coordinator) -> RequestBody:
 def length_of(request: Request) -> int | None:
     """Return the announced length of the body."""
     text = request.headers.get("content-length", "")
-    return int(text) if text.isdecimal() else None
+    return int(text) if _LENGTH.fullmatch(text) else None
 
 
 def range_of(request: Request, size: int) -> Span | None:
@@ -88,7 +95,10 @@ def range_of(request: Request, size: int) -> Span | None:
     if match is None or (not match[1] and not match[2]):
         return None
     if not match[1]:
-        return Span(max(0, size - int(match[2])), size)
+        last = min(int(match[2]), size)
+        if not last:
+            raise OutOfRangeError
+        return Span(size - last, size)
     start = int(match[1])
     if start >= size:
         raise OutOfRangeError

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import anyio
 from sqlalchemy import delete, insert, select
 
-from transfer.coordinator.access import Principal, normal_prefix
+from transfer.coordinator.access import Principal, RefusedCredentialsError, normal_prefix
 from transfer.coordinator.database import TOKENS, default_uri, open_database
-from transfer.errors import CredentialsError, ExistsError, NotFoundError, UsageError
+from transfer.errors import ExistsError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -94,12 +94,12 @@ class Tokens:
             raise NotFoundError(f"there is no token {token}", hint="see `transfer token list`")
 
     async def authenticate(self, authorization: str) -> Principal:
-        """Return who an Authorization header speaks for; CredentialsError if nobody."""
+        """Return who an Authorization header speaks for; RefusedCredentialsError if nobody."""
         name, secret = _credentials(authorization)
         digest = _digest(secret)
         principal = self._recall(digest) or await self._look_up(digest)
         if principal is None or (name is not None and name != principal.name):
-            raise CredentialsError("this token is not known here")
+            raise RefusedCredentialsError("this token is not known here")
         return principal
 
     def _recall(self, digest: str) -> Principal | None:
@@ -165,7 +165,7 @@ def _credentials(authorization: str) -> tuple[str | None, str]:
             user = colon = password = ""
         if colon:
             return user, password
-    raise CredentialsError("the Authorization header is neither Bearer nor Basic")
+    raise RefusedCredentialsError("the Authorization header is neither Bearer nor Basic")
 
 
 def _digest(secret: str) -> str:

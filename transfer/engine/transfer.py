@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from transfer.checksums import Algorithm, differ
+from transfer.checksums import COMBINABLE, Algorithm, differ
 from transfer.engine.attempts import Lane
 from transfer.errors import ExistsError, IntegrityError, NotFoundError, SourceChangedError
 from transfer.events import FileDone, FileProgress, FileSkipped, Retrying
@@ -177,7 +177,7 @@ class FileTransfer(Job):
         source = opened.source(part.span)
 
         async def attempt() -> Receipt:
-            with self._tally() as tally:
+            with self._tally(upload.algorithm) as tally:
                 return await parts.send(upload, part, source, tally)
 
         return await self._try(f"part {part.number}", attempt)
@@ -229,13 +229,16 @@ class FileTransfer(Job):
             part_size,
             metadata=self._options.metadata,
             checksum=self._known_checksum,
+            algorithm=Algorithm.CRC32C,
             no_clobber=self._options.no_clobber,
             nonce=self._nonce,
         )
 
-    def _tally(self) -> Tally:
+    def _tally(self, checked_by: Algorithm | None = None) -> Tally:
+        """Start counting, and hashing by what the other side can be compared with."""
         known = self._known_checksum
-        return Tally(known.algorithm if known else Algorithm.CRC32C, self.meter)
+        algorithm = known.algorithm if known else checked_by
+        return Tally(algorithm if algorithm in COMBINABLE else Algorithm.CRC32C, self.meter)
 
     async def _try(self, operation: str, attempt: Callable[[], Awaitable[T]]) -> T:
         def on_retry(number: int, delay: float, error: TransferError) -> None:
