@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -182,6 +182,8 @@ class CoordinatedStore:
 class CoordinatedParts:
     """Uploads of a coordinator; the id of an `Upload` is its session and epoch."""
 
+    resumable = True
+
     def __init__(self, store: CoordinatedStore, limits: PartLimits) -> None:
         self._store = store
         self._books: dict[str, UrlBook] = {}
@@ -212,8 +214,14 @@ class CoordinatedParts:
         book.sent(receipt)
         return receipt
 
-    async def sent(self, upload: Upload) -> Sequence[Receipt]:
+    async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
+        """Go on with the session given."""
+        del key, intent
+        return upload
+
+    async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
         """List the parts that the store has."""
+        del reread
         session, _ = _session(upload)
         path = f"{API_PATH}/uploads/{session}/parts"
         found = await self._store.server.ask("GET", path, PartList)
@@ -243,10 +251,11 @@ class CoordinatedParts:
         return done.to_info()
 
     async def abort(self, upload: Upload) -> None:
-        """Give the session up."""
+        """Give the session up; one that is gone is fine."""
         session, epoch = _session(upload)
         path = f"{API_PATH}/uploads/{session}/abort"
-        await self._store.server.ask("POST", path, Nothing, AbortUpload(epoch=epoch))
+        with suppress(UploadGoneError):
+            await self._store.server.ask("POST", path, Nothing, AbortUpload(epoch=epoch))
         self._books.pop(upload.id, None)
 
     def _book(self, upload: Upload) -> UrlBook:

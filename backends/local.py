@@ -168,6 +168,7 @@ class LocalParts:
     """Parts written at their offsets into one temporary file."""
 
     limits = _LIMITS
+    resumable = True
 
     def __init__(self, store: LocalStore) -> None:
         self._store = store
@@ -198,11 +199,19 @@ class LocalParts:
             await anyio.to_thread.run_sync(file.note, receipt)
         return receipt
 
-    async def sent(self, upload: Upload) -> Sequence[Receipt]:
-        """Read what was noted."""
+    async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
+        """Go on with the upload given, if its file is still there."""
+        del key, intent
+        return upload
+
+    async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
+        """Read what was noted, and the parts themselves if asked to."""
         file = await self._file(upload)
         with local_errors("read", str(file.path)):
-            return await anyio.to_thread.run_sync(file.receipts)
+            receipts = await anyio.to_thread.run_sync(file.receipts)
+            if not reread:
+                return receipts
+            return await anyio.to_thread.run_sync(file.still_good, receipts, upload.part_size or 1)
 
     async def complete(
         self, upload: Upload, receipts: Sequence[Receipt], expected: Expected

@@ -121,6 +121,7 @@ class MemoryParts:
     """Uploads in a dict."""
 
     limits = _LIMITS
+    resumable = True
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -141,8 +142,14 @@ class MemoryParts:
         self._uploads(upload)[part.number] = receipt, data
         return replace(receipt, checksum=tally.checksum)
 
-    async def sent(self, upload: Upload) -> Sequence[Receipt]:
+    async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
+        """Go on with the upload given."""
+        del key, intent
+        return upload
+
+    async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
         """List the parts."""
+        del reread
         parts = self._uploads(upload)
         return [parts[number][0] for number in sorted(parts)]
 

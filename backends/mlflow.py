@@ -23,6 +23,7 @@ from backends.presigned import RemoteObject, send_signed
 from transfer.errors import (
     NotFoundError,
     ProtocolError,
+    RejectedError,
     TransferError,
     UnsupportedError,
     UploadGoneError,
@@ -120,7 +121,7 @@ class MlflowStore:
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List one folder; the token holds the folders that are still to be listed."""
-        waiting: list[str] = json.loads(token) if token is not None else [prefix]
+        waiting = [prefix] if token is None else _folders_of(token, prefix)
         folder = waiting.pop()
         objects: list[ObjectInfo] = []
         inner: list[str] = []
@@ -189,6 +190,7 @@ class MlflowParts:
     """`mpu/create`, `complete` and `abort`; the id of an `Upload` is ours, for this process."""
 
     limits = _LIMITS
+    resumable = False
 
     def __init__(self, store: MlflowStore) -> None:
         self._store = store
@@ -237,8 +239,14 @@ class MlflowParts:
         etag = answer.headers.get("etag", "")
         return Receipt(part.number, part.span.size, etag, tally.checksum)
 
-    async def sent(self, upload: Upload) -> Sequence[Receipt]:
+    async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
+        """This protocol cannot go on: the URLs were in the memory of the former run."""
+        del upload, key, intent
+        return None
+
+    async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
         """This protocol cannot say."""
+        del reread
         raise UnsupportedError(f"{self._store.url} cannot list the parts of {upload.key}")
 
     async def complete(
@@ -298,6 +306,22 @@ class MlflowParts:
             return self._open[upload.id]
         except KeyError:
             raise UploadGoneError(f"the upload of {upload.key} belongs to another run") from None
+
+
+def _folders_of(token: str, prefix: str) -> list[str]:
+    """Read a token, which may have been in other hands: it leads below the prefix only."""
+    try:
+        folders = json.loads(token)
+    except ValueError:
+        folders = None
+    if (
+        not isinstance(folders, list)
+        or not folders
+        or not all(isinstance(name, str) and name.startswith(prefix) for name in folders)
+        or any(".." in name.split("/") for name in folders)
+    ):
+        raise RejectedError("this page of a listing does not exist")
+    return folders
 
 
 if TYPE_CHECKING:

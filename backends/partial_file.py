@@ -20,9 +20,11 @@ from transfer.errors import (
     ExistsError,
     IntegrityError,
     LocalError,
+    SourceChangedError,
     UploadGoneError,
 )
-from transfer.model import Receipt
+from transfer.files import hash_range
+from transfer.model import Receipt, Span
 from transfer.sizes import format_size
 
 if TYPE_CHECKING:
@@ -108,6 +110,14 @@ class PartialFile:
                 found[number] = Receipt(number, size, etag_of(checksum), checksum)
         return [found[number] for number in sorted(found)]
 
+    def still_good(self, receipts: list[Receipt], part_size: int) -> list[Receipt]:
+        """Return the receipts of parts whose bytes have the checksum that was noted."""
+        fd = os.open(self.temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            return [r for r in receipts if _has(fd, r, (r.number - 1) * part_size)]
+        finally:
+            os.close(fd)
+
     def publish(self, size: int | None, *, no_clobber: bool) -> os.stat_result:
         """Make the file durable and give it its name: file, rename, folder, in this order."""
         fd = self.open()
@@ -154,6 +164,16 @@ class PartialFile:
 
     def _gone(self) -> UploadGoneError:
         return UploadGoneError(f"the upload {self.id} of {self.path} is not open any more")
+
+
+def _has(fd: int, receipt: Receipt, start: int) -> bool:
+    if receipt.checksum is None:
+        return False
+    try:
+        found = hash_range(fd, Span(start, start + receipt.size), receipt.checksum.algorithm)
+    except SourceChangedError:
+        return False
+    return found == receipt.checksum
 
 
 def etag_of(checksum: Checksum | None) -> str:

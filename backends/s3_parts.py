@@ -53,6 +53,7 @@ class S3Parts:
     """Multipart uploads; the id of an `Upload` is our mark and the store's own id."""
 
     limits = LIMITS
+    resumable = True
 
     def __init__(self, store: S3Store) -> None:
         self._store = store
@@ -87,8 +88,14 @@ class S3Parts:
         etag = answer.headers.get("etag", "")
         return Receipt(part.number, part.span.size, etag, tally.checksum)
 
-    async def sent(self, upload: Upload) -> Sequence[Receipt]:
+    async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
+        """Go on with the upload given: S3 keeps it until it is aborted."""
+        del key, intent
+        return upload
+
+    async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
         """ListParts, all pages."""
+        del reread
         receipts: list[Receipt] = []
         more: dict[str, Any] = {}
         while True:

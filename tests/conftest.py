@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
+def _nobody_touches_the_users_state(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Give each test a state folder of its own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
+@pytest.fixture(autouse=True)
 def _loop_is_never_blocked(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail an async test in which our code makes a blocking call on the event loop."""
     if not inspect.iscoroutinefunction(getattr(request.node, "obj", None)):

@@ -85,6 +85,18 @@ class DiskFullError(LocalError):
     code = "disk_full"
 
 
+class BusyError(TransferError):
+    """Somebody else is at the same upload, and alive."""
+
+    code = "busy"
+
+
+class TakenOverError(TransferError):
+    """Somebody else has taken the upload over: it is no longer ours to touch."""
+
+    code = "taken_over"
+
+
 class StoreError(TransferError):
     """A store refused or failed."""
 

@@ -34,6 +34,22 @@ class PartRaised:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the user should know and that stops nothing."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A former run's upload is gone on with: `parts` of `size` bytes need not be sent again."""
+
+    target: str
+    parts: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """An attempt failed and will be repeated in `delay` seconds."""
 
@@ -125,6 +141,8 @@ class RunDone:
 Event: TypeAlias = (
     FileStarted
     | PartRaised
+    | Resumed
+    | Notice
     | Retrying
     | FileDone
     | FileSkipped
@@ -137,6 +155,8 @@ Event: TypeAlias = (
 _NAMES: dict[type[Event], str] = {
     FileStarted: "start",
     PartRaised: "part_size_raised",
+    Resumed: "resumed",
+    Notice: "notice",
     Retrying: "retry",
     FileDone: "file",
     FileSkipped: "skip",

@@ -142,6 +142,13 @@ async def hash_extent(extent: Extent, algorithm: Algorithm) -> Checksum:
     return digest.finish()
 
 
+def hash_range(fd: int, span: Span, algorithm: Algorithm) -> Checksum:
+    """Return the checksum of a range of a file; blocks."""
+    digest = new_digest(algorithm)
+    _hash(fd, span.start, span.stop, digest)
+    return digest.finish()
+
+
 def _hash(fd: int, start: int, stop: int, digest: Digest) -> None:
     buffer = memoryview(bytearray(min(CHUNK, stop - start)))
     while start < stop:

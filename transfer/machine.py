@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
-from transfer.errors import TransferError, UnsupportedError
+from transfer.errors import TakenOverError, TransferError, UnsupportedError
 from transfer.planner import Plan
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Machine:
         self.error: TransferError | None = None
         self.abort_error: TransferError | None = None
         self.receipts: dict[int, Receipt] = {}
-        self._keep = keep
+        self.keep = keep
         self._next_number = 1
         self._flying: set[int] = set()
         self._commanded = False
@@ -244,6 +244,9 @@ class Machine:
 
     def _created(self, upload: Upload, receipts: Iterable[Receipt]) -> None:
         self.upload = upload
+        if upload.part_size is not None and upload.part_size != self.plan.part_size:
+            # A former run has cut it so, and it stays so.
+            self.plan = Plan(self.plan.size, upload.part_size)
         planned = range(1, self.plan.count + 1)
         self.receipts = {
             receipt.number: receipt for receipt in receipts if receipt.number in planned
@@ -285,8 +288,13 @@ class Machine:
         self._drained()
 
     def _drained(self) -> None:
-        """Leave the upload to a later run, once its last part has landed, if that may help."""
-        if self._keep and not self._flying and self.error is not None and self.error.resumable:
+        """Leave the upload to a later run, once its last part has landed, if that may help.
+
+        One that somebody else has taken over is left alone in any case.
+        """
+        if self._flying or self.error is None:
+            return
+        if isinstance(self.error, TakenOverError) or (self.keep and self.error.resumable):
             self.state = State.KEPT
 
     def _land(self, number: int) -> None:

@@ -123,6 +123,8 @@ class Intent:
     give each part a checksum of, if the store checks it. `no_clobber` asks the store to fail with
     ExistsError rather than replace an object. `nonce` (32 hexadecimal digits)
     names this one intention: asked again with it, a store need not open twice.
+    `owner` says who will be at it, to whoever asks; `take_over` takes an upload
+    from an owner that is alive.
     """
 
     size: int | None
@@ -133,6 +135,8 @@ class Intent:
     algorithm: Algorithm | None = None
     no_clobber: bool = False
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
+    owner: str = ""
+    take_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

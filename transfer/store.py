@@ -115,16 +115,33 @@ class Parts(Protocol):
         """What the planner must keep to."""
         ...
 
+    @property
+    def resumable(self) -> bool:
+        """Whether a later run can go on with an upload."""
+        ...
+
     async def create(self, key: str, intent: Intent) -> Upload:
         """Open an upload; UnsupportedError if the store has no multipart after all."""
+        ...
+
+    async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
+        """Return an upload to go on with: the one given, or one that the store remembers.
+
+        None if there is none. Whether its parts are still there, `sent` says.
+        Raises BusyError if its owner is alive.
+        """
         ...
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         """Store one part; the same number again replaces it."""
         ...
 
-    async def sent(self, upload: Upload) -> Sequence[Receipt]:
-        """Return the parts the store has, by number; UploadGoneError if the upload is none."""
+    async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
+        """Return the parts the store has, by number; UploadGoneError if the upload is none.
+
+        With `reread`, a store that holds the bytes at hand leaves out parts whose
+        content is not any more what was noted.
+        """
         ...
 
     async def complete(

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import pytest
@@ -35,6 +36,9 @@ from transfer.sizes import MIB
 SETTINGS = Settings(
     upload_part_size=64 * 1024, download_part_size=64 * 1024, durability="none", concurrency=4
 )
+
+
+FORGETFUL = Options(resume=False)
 
 
 @asynccontextmanager
@@ -170,10 +174,10 @@ async def test_interrupting_ends_soon_and_leaves_nothing(memory, tmp_path, opera
     async with engine_with(store) as engine:
         with anyio.fail_after(6):
             async with anyio.create_task_group() as group:
+                source, target = path, "memory://bucket/a"
                 if operation == "open":
-                    group.start_soon(engine.pull, "memory://bucket/in", tmp_path / "out")
-                else:
-                    group.start_soon(engine.push, path, "memory://bucket/a")
+                    source, target = "memory://bucket/in", tmp_path / "out"
+                group.start_soon(partial(engine.copy, source, target, options=FORGETFUL))
                 await reached.wait()
                 group.cancel_scope.cancel()
     memory.shelf.objects.pop("in", None)
@@ -364,7 +368,7 @@ async def test_local_stores_do_not_show_unfinished_files(tmp_path, source):
     reached = anyio.Event()
     faulty = FaultyStore(store, hanging("complete", reached))
     async with engine_with(faulty) as engine, anyio.create_task_group() as group:
-        group.start_soon(engine.push, source, "memory://bucket/a")
+        group.start_soon(partial(engine.push, source, "memory://bucket/a", options=FORGETFUL))
         await reached.wait()
         assert (await store.scan("")).objects == ()
         group.cancel_scope.cancel()

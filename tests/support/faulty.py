@@ -63,6 +63,7 @@ class FaultyParts:
         self._store = store
         self._inner = store.inner.parts
         self.limits = self._inner.limits
+        self.resumable = self._inner.resumable
 
     async def create(self, key, intent):
         await self._store.before("create")
@@ -72,9 +73,13 @@ class FaultyParts:
         await self._store.before("send")
         return await self._inner.send(upload, part, source, tally)
 
-    async def sent(self, upload):
+    async def reopen(self, upload, key, intent):
+        await self._store.before("reopen")
+        return await self._inner.reopen(upload, key, intent)
+
+    async def sent(self, upload, *, reread=False):
         await self._store.before("sent")
-        return await self._inner.sent(upload)
+        return await self._inner.sent(upload, reread=reread)
 
     async def complete(self, upload, receipts, expected):
         await self._store.before("complete")

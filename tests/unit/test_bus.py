@@ -68,7 +68,8 @@ async def test_reader_waits_for_the_next_event():
     bus, seen = EventBus(), []
 
     async def read(events: Subscription) -> None:
-        seen.extend([event async for event in events])
+        async for event in events:
+            seen.append(event)  # noqa: PERF401 - one by one, as they come
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
@@ -77,7 +78,8 @@ async def test_reader_waits_for_the_next_event():
                 for event in (SKIP, FAIL):
                     await anyio.wait_all_tasks_blocked()
                     bus.publish(event)
-                await anyio.wait_all_tasks_blocked()
+                    await anyio.wait_all_tasks_blocked()
+                    assert seen[-1] is event
     assert seen == [SKIP, FAIL]
 
 

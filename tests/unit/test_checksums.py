@@ -2,12 +2,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
 
 import pytest
 
-from transfer.checksums import Algorithm, Checksum, checksum_of, combine, differ, new_digest
+from transfer import checksums
+from transfer.checksums import (
+    COMBINABLE,
+    Algorithm,
+    Checksum,
+    available,
+    checksum_of,
+    combine,
+    differ,
+    new_digest,
+)
+from transfer.errors import MissingExtraError
 
 CHECK = b"123456789"
+needs_crc64 = pytest.mark.skipif(
+    not available(Algorithm.CRC64NVME), reason="CRC-64/NVME needs the module awscrt"
+)
+COMPUTED = [
+    pytest.param(algorithm, marks=needs_crc64 if algorithm is Algorithm.CRC64NVME else [])
+    for algorithm in Algorithm
+]
 
 
 @pytest.mark.parametrize(
@@ -16,7 +35,9 @@ CHECK = b"123456789"
         # The check values of the catalogue of parametrised CRC algorithms.
         (Algorithm.CRC32C, bytes.fromhex("e3069283")),
         (Algorithm.CRC32, bytes.fromhex("cbf43926")),
+        pytest.param(Algorithm.CRC64NVME, bytes.fromhex("ae8b14860a799888"), marks=needs_crc64),
         (Algorithm.MD5, hashlib.md5(CHECK).digest()),
+        (Algorithm.SHA1, hashlib.sha1(CHECK).digest()),
         (Algorithm.SHA256, hashlib.sha256(CHECK).digest()),
     ],
 )
@@ -24,7 +45,7 @@ def test_known_answers(algorithm: Algorithm, digest: bytes):
     assert checksum_of(algorithm, CHECK) == Checksum(algorithm, digest)
 
 
-@pytest.mark.parametrize("algorithm", Algorithm)
+@pytest.mark.parametrize("algorithm", COMPUTED)
 def test_bytes_in_pieces_give_the_same(algorithm: Algorithm):
     digest = new_digest(algorithm)
     for piece in (CHECK[:2], memoryview(CHECK)[2:5], bytearray(CHECK[5:])):
@@ -99,8 +120,46 @@ def _joined(parts: list[tuple[Checksum, int]]) -> tuple[Checksum, int]:
     return checksum, sum(size for _, size in parts)
 
 
-def test_hashes_do_not_combine():
-    known = [(checksum_of(Algorithm.SHA256, CHECK), len(CHECK))]
+def crc64(data: bytes) -> Checksum:
+    """CRC-64/NVME by its definition, bit by bit."""
+    value = (1 << 64) - 1
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x9A6C9329AC4BC9B5 if value & 1 else 0)
+    return Checksum(Algorithm.CRC64NVME, (value ^ ((1 << 64) - 1)).to_bytes(8, "big"))
+
+
+def test_checksums_of_64_bits_combine_even_where_they_cannot_be_computed():
+    assert crc64(CHECK).value.hex() == "ae8b14860a799888"
+    for cut in range(len(CHECK) + 1):
+        known = [(crc64(part), len(part)) for part in (CHECK[:cut], CHECK[cut:])]
+        assert combine(known) == crc64(CHECK)
+
+
+def test_checksum_whose_library_is_missing_gives_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setitem(sys.modules, "awscrt.checksums", None)
+    with pytest.raises(MissingExtraError) as caught:
+        new_digest(Algorithm.CRC64NVME)
+    assert caught.value.hint == "pip install 'multipart-transfer[crc64]'"
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_only_one_checksum_may_be_unavailable(monkeypatch: pytest.MonkeyPatch, found: bool):
+    monkeypatch.setattr(checksums, "find_spec", lambda _: object() if found else None)
+    missing = {algorithm for algorithm in Algorithm if not available(algorithm)}
+    assert missing == (set() if found else {Algorithm.CRC64NVME})
+
+
+def test_exactly_crcs_combine():
+    assert {a for a in Algorithm if a.value.startswith("crc")} == COMBINABLE
+
+
+@pytest.mark.parametrize("algorithm", sorted(set(Algorithm) - COMBINABLE))
+def test_hashes_do_not_combine(algorithm: Algorithm):
+    known = [(checksum_of(algorithm, CHECK), len(CHECK))]
     assert combine(known) is None
 
 

@@ -145,7 +145,13 @@ async def test_object_wins_over_the_folder_of_the_same_name():
 async def test_source_that_does_not_exist_is_an_item_with_an_error(source: str):
     [item] = await found(memory("nonesuch"), [source], "s3://b/x")
     assert isinstance(item.error, NotFoundError)
-    assert str(item.source) == source
+    assert (str(item.source), item.info.size) == (source, 0)
+
+
+async def test_sources_that_do_not_exist_do_not_get_into_each_others_way():
+    sources = ["memory://m/none", "memory://m/nothing"]
+    items = await found(memory("a"), sources, "s3://b/x")
+    assert [type(item.error) for item in items] == [NotFoundError, NotFoundError]
 
 
 async def test_missing_source_does_not_stop_the_others():
@@ -161,10 +167,11 @@ async def test_empty_local_folder_is_nothing_to_move(tmp_path: Path):
         assert await found(store, [source], "s3://b/x") == []
 
 
-async def test_two_sources_of_one_target_are_an_error_of_the_second():
-    sources = ["memory://m/a/f", "memory://m/b/f", "memory://m/c/f"]
+@pytest.mark.parametrize("count", [2, 3])
+async def test_several_sources_of_one_target_are_an_error_of_all_but_the_first(count: int):
+    sources = ["memory://m/a/f", "memory://m/b/f", "memory://m/c/f"][:count]
     items = await found(memory("a/f", "b/f", "c/f"), sources, "s3://b/x")
-    assert [item.error is None for item in items] == [True, False, False]
+    assert [item.error is None for item in items] == [True, False, False][:count]
     assert isinstance(items[1].error, UsageError)
     assert "two sources" in str(items[1].error)
 
@@ -197,12 +204,14 @@ class Broken(MemoryStore):
 async def test_source_that_cannot_be_looked_at_is_an_item_with_an_error():
     [item] = await found(Broken(), ["memory://m/a"], "s3://b/x")
     assert isinstance(item.error, AccessError)
+    assert item.info.size == 0
 
 
 async def test_listing_that_breaks_off_keeps_what_it_had():
     first, second = await found(Broken(), ["memory://m/d/"], "s3://b/x")
     assert str(first.target) == "s3://b/x/first"
     assert isinstance(second.error, AccessError)
+    assert second.info.size == 0
 
 
 def test_target_must_not_be_a_source():

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import pytest
 
 from transfer import files
@@ -18,6 +19,8 @@ from transfer.errors import (
 from transfer.files import (
     FileSink,
     FileSource,
+    hash_extent,
+    hash_range,
     local_errors,
     read_chunk,
     read_exactly,
@@ -132,9 +135,58 @@ async def test_source_is_poured_into_a_file_at_its_place(
         os.close(target)
 
 
+async def test_file_behind_source_and_sink_may_be_used_directly(fd: int):
+    def check() -> None:
+        """Not called here."""
+
+    assert FileSource(fd, Span(1, 5), check).extent == Extent(fd, Span(1, 5), check)
+    assert FileSink(fd, Span(2, 6)).extent == Extent(fd, Span(2, 6))
+
+
 async def test_sink_counts_offsets_from_its_start(fd: int):
     await FileSink(fd, Span(100, 200)).write(5, b"here")
     assert os.pread(fd, 4, 105) == b"here"
+
+
+@pytest.mark.parametrize(
+    "span", [Span(0, 0), Span(5, 6), Span(100, 5000), Span(0, len(BODY)), Span(0, 3000)]
+)
+async def test_range_is_hashed_in_pieces(fd: int, span: Span, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "CHUNK", 700)
+    monkeypatch.setattr(files, "HASHED_AT_ONCE", 1500)
+    expected = checksum_of(Algorithm.CRC32C, BODY[span.start : span.stop])
+    assert await hash_extent(Extent(fd, span), Algorithm.CRC32C) == expected
+    assert await anyio.to_thread.run_sync(hash_range, fd, span, Algorithm.CRC32C) == expected
+
+
+async def test_range_is_hashed_where_reads_are_short(fd: int, monkeypatch: pytest.MonkeyPatch):
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda fd, to, at: preadv(fd, [to[0][:7]], at))
+    expected = checksum_of(Algorithm.MD5, BODY[3:203])
+    assert await hash_extent(Extent(fd, Span(3, 203)), Algorithm.MD5) == expected
+
+
+async def test_file_that_is_too_short_to_be_hashed_has_changed(fd: int):
+    extent = Extent(fd, Span(0, len(BODY) + 1))
+    with pytest.raises(SourceChangedError, match=f"ends at byte {len(BODY)}"):
+        await hash_extent(extent, Algorithm.CRC32C)
+
+
+async def test_large_range_is_hashed_in_several_trips_to_a_thread(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+):
+    """One trip cannot be cancelled: so none may be long."""
+    trips = []
+    run_sync = anyio.to_thread.run_sync
+
+    async def counted(call: Any, *args: Any) -> Any:
+        trips.append(args[1:3])
+        return await run_sync(call, *args)
+
+    monkeypatch.setattr(files, "HASHED_AT_ONCE", 4000)
+    monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
+    await hash_extent(Extent(fd, Span(100, 9000)), Algorithm.CRC32C)
+    assert trips == [(100, 4100), (4100, 8100), (8100, 9000)]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from transfer.engine.report import Failure, Report, SomeFailedError
+from transfer.engine.expand import Filter
+from transfer.engine.report import Failure, Options, Report, SomeFailedError
 from transfer.errors import AccessError, NotFoundError
 from transfer.events import FileDone, FileSkipped
 from transfer.model import Verified
@@ -10,6 +11,19 @@ from transfer.model import Verified
 DONE = FileDone("a", "b", 10, 3, 0.5, Verified.SIZE)
 SKIPPED = FileSkipped("a", "b", 99, "there")
 FAILED = Failure("a", "b", NotFoundError("a does not exist"))
+
+
+def test_nothing_is_asked_for_unless_somebody_does():
+    options = Options()
+    assert not (options.skip_existing)
+    assert not (options.no_clobber)
+    assert not (options.dry_run)
+    assert (options.chosen, options.metadata) == (Filter(), {})
+
+
+def test_report_begins_empty():
+    report = Report()
+    assert (report.moved, report.parts, report.retries, report.elapsed) == (0, 0, 0, 0)
 
 
 def test_sums_are_over_what_arrived():
@@ -42,3 +56,4 @@ def test_several_files_are_summed_up_with_the_first_error(report: Report, says: 
     assert str(caught.value).startswith(says)
     assert "a does not exist" in str(caught.value)
     assert caught.value.report is report
+    assert caught.value.code == "some_failed"

@@ -5,6 +5,10 @@ import pytest
 from transfer.sizes import GIB, KIB, MIB, TIB, format_seconds, format_size, parse_size
 
 
+def test_units_are_powers_of_1024():
+    assert (KIB, MIB, GIB, TIB) == (1 << 10, 1 << 20, 1 << 30, 1 << 40)
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [
@@ -44,7 +48,10 @@ def test_what_is_no_size_is_refused(text: str):
         (1023, "1023 B"),
         (KIB, "1 KiB"),
         (1536, "1.50 KiB"),
+        (MIB, "1 MiB"),
         (16 * MIB, "16 MiB"),
+        (GIB, "1 GiB"),
+        (TIB, "1 TiB"),
         (3 * GIB // 2, "1.50 GiB"),
         (5 * TIB, "5 TiB"),
         (2048 * TIB, "2048 TiB"),
@@ -60,6 +67,9 @@ def test_sizes_are_shown_in_the_largest_unit(size: int, text: str):
     [
         (0, "0.0 s"),
         (0.44, "0.4 s"),
+        (9.5, "9.5 s"),
+        (10, "10 s"),
+        (10.5, "10 s"),
         (12.3, "12 s"),
         (59.4, "59 s"),
         (59.6, "1 min 0 s"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 import anyio
@@ -86,6 +87,30 @@ async def test_error_of_the_block_is_raised():
     with pytest.raises(OSError, match="broken"), StallWatch(moved, lambda: LONG) as watch:
         raise OSError("broken")
     assert not watch.stalled
+
+
+async def test_block_that_answers_the_cancellation_with_an_error_raises_that():
+    async def block() -> None:
+        try:
+            await anyio.sleep_forever()
+        except asyncio.CancelledError:
+            raise OSError("broken") from None
+
+    watch = StallWatch(lambda: 0, lambda: 0.02)
+    with pytest.raises(OSError, match="broken"), watch:
+        await block()
+    assert not watch.stalled
+
+
+async def test_no_limit_is_asked_again_each_second_for_it_may_become_one(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    loop = asyncio.get_running_loop()
+    delays: list[float] = []
+    monkeypatch.setattr(loop, "call_later", lambda delay, *_: delays.append(delay))
+    with StallWatch(lambda: 0, lambda: math.inf):
+        pass
+    assert delays == [1.0]
 
 
 async def test_nothing_is_looked_at_after_the_block():

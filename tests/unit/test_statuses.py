@@ -25,7 +25,9 @@ from transfer.statuses import error_of_status, retry_after
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
+        (300, ProtocolError),
         (302, ProtocolError),
+        (399, ProtocolError),
         (400, RejectedError),
         (401, CredentialsError),
         (403, AccessError),

@@ -38,6 +38,22 @@ def test_restart_forgets_count_and_digest():
     assert tally.checksum == checksum_of(Algorithm.CRC32C, b"whole")
 
 
+def test_checksum_that_is_known_already_is_adopted_and_the_bytes_only_counted():
+    known = checksum_of(Algorithm.CRC32C, b"whole")
+    tally = Tally(Algorithm.CRC32C)
+    tally.adopt(known)
+    tally.update(b"anything")
+    assert (tally.moved, tally.checksum) == (8, known)
+    tally.restart()
+    tally.update(b"again")
+    assert (tally.moved, tally.checksum) == (5, known)
+
+
+@pytest.mark.parametrize("algorithm", [None, Algorithm.MD5])
+def test_tally_says_what_it_hashes_by(algorithm: Algorithm | None):
+    assert Tally(algorithm).algorithm is algorithm
+
+
 def test_meter_counts_attempts_under_way_and_those_that_succeeded():
     meter = Meter()
     with Tally(meter=meter) as first:

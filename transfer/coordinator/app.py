@@ -75,7 +75,7 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 
 
 def _hosts(coordinator: Coordinator) -> frozenset[str] | None:
-    """Return the Host names to serve; None is any: of tokens, and beyond this machine, none is known."""
+    """Return the Host names to serve; None is any, where tokens guard or nobody knows our names."""
     options = coordinator.options
     guarded = options.open_to_anybody and options.on_loopback
     if not guarded and not options.allowed_hosts:

@@ -38,16 +38,17 @@ router = APIRouter(prefix=f"{API_PATH}/data", dependencies=[Depends(permitted)])
 @router.put("/uploads/{upload_id}/parts/{number}")
 async def put_part(upload_id: str, number: int, request: Request, here: Shared) -> Response:
     """Take a part of an upload."""
-    session = await here.uploads.by_id(upload_id)
-    size = length_of(request)
-    part = Plan(session.upload.size or 0, session.upload.part_size).part(number)
-    if size != part.span.size:
-        raise RejectedError(f"part {number} has {part.span.size} bytes, {size} were announced")
-    tally = Tally(Algorithm.CRC32C)
-    source = body_of(request, here).source(part.span.size)
-    receipt = await here.uploads.parts.send(session.upload, part, source, tally)
-    if (await here.uploads.by_id(upload_id)).epoch != session.epoch:
-        raise UploadGoneError(f"the upload {upload_id} was taken over by somebody else")
+    async with here.uploads.arrivals.writing(upload_id, number):
+        session = await here.uploads.by_id(upload_id)
+        size = length_of(request)
+        part = Plan(session.upload.size or 0, session.upload.part_size).part(number)
+        if size != part.span.size:
+            raise RejectedError(f"part {number} has {part.span.size} bytes, {size} were announced")
+        tally = Tally(Algorithm.CRC32C)
+        source = body_of(request, here).source(part.span.size)
+        receipt = await here.uploads.parts.send(session.upload, part, source, tally)
+        if (await here.uploads.by_id(upload_id)).epoch != session.epoch:
+            raise UploadGoneError(f"the upload {upload_id} was taken over by somebody else")
     headers = {"etag": receipt.etag}
     if receipt.checksum is not None:
         headers[CHECKSUM_HEADER] = str(receipt.checksum)

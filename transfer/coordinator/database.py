@@ -9,13 +9,17 @@ disk when it returns.
 
 from __future__ import annotations
 
+import os
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.to_thread
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from platformdirs import user_state_path
 from sqlalchemy import (
     JSON,
@@ -33,10 +37,16 @@ from sqlalchemy import (
     make_url,
     pool,
 )
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    InvalidRequestError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from transfer.errors import MissingExtraError, StoreError, UnavailableError, UsageError
+from transfer.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -124,6 +134,9 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(transfer_writes=True)
+        # SQLite has one writer; those it lets wait ask again and again, and some never get in.
+        one_writer = engine.dialect.name == "sqlite"
+        self._turn = anyio.Lock() if one_writer else nullcontext()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -136,7 +149,7 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that writes; committed, durably, when the block ends well."""
         with_errors = _database_errors()
-        async with with_errors, self._writer.begin() as connection:
+        async with self._turn, with_errors, self._writer.begin() as connection:
             yield connection
 
 
@@ -144,23 +157,24 @@ class Database:
 async def open_database(uri: str, settings: Settings) -> AsyncIterator[Database]:
     """Open a database and bring its tables up to date.
 
-    Raises UsageError for a URL that is none, MissingExtraError without the driver.
+    Raises UsageError for a URL that is none, MissingExtraError without the driver,
+    UnavailableError for a server that does not let us in.
     """
     url = async_url(uri)
     if url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}:
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await anyio.to_thread.run_sync(_make_file, Path(str(url.database)))
     try:
         engine = create_async_engine(url, **_engine_options(url, settings))
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"{url.drivername} needs the module {error.name}", hint=f"pip install {error.name}"
         ) from None
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise UsageError(f"no database behind {url.render_as_string()}: {error}") from None
+    except (ArgumentError, InvalidRequestError, NoSuchModuleError) as error:
+        raise UsageError(f"no database behind {_shown(url)}: {error}") from None
     if url.get_backend_name() == "sqlite":
         _prepare_sqlite(engine)
     try:
-        async with _database_errors(), engine.begin() as connection:
+        async with _opening(url), engine.begin() as connection:
             await connection.run_sync(_upgrade)
         yield Database(engine)
     finally:
@@ -187,8 +201,25 @@ def default_uri(settings: Settings) -> str:
     return f"sqlite:///{folder / 'coordinator.db'}"
 
 
+def _make_file(path: Path) -> None:
+    """Make the file before SQLite does: it will hold a key, and is nobody else's business."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the database {path}: {os.strerror(error.errno or 0)}",
+            hint="name another with --backend-store-uri",
+        ) from None
+
+
 def _engine_options(url: URL, settings: Settings) -> dict[str, Any]:
-    options: dict[str, Any] = {"echo": settings.db_echo, "pool_pre_ping": True}
+    # Parameters are tokens' digests and our key: they stay out of logs and errors.
+    options: dict[str, Any] = {
+        "echo": settings.db_echo,
+        "hide_parameters": True,
+        "pool_pre_ping": True,
+    }
     if settings.db_pool_class is not None:
         name = settings.db_pool_class
         name = "AsyncAdaptedQueuePool" if name == "QueuePool" else name
@@ -245,11 +276,31 @@ def _upgrade(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def _database_errors() -> AsyncIterator[None]:
-    """Translate what SQLAlchemy raises; its texts hold statements and values."""
+async def _opening(url: URL) -> AsyncIterator[None]:
+    """Translate what goes wrong before anybody is served: here the reason may be told."""
     try:
         yield
-    except SQLAlchemyError as error:
-        reason = type(getattr(error, "orig", None) or error).__name__
-        kind = UnavailableError if getattr(error, "orig", None) is not None else StoreError
-        raise kind(f"the coordinator's database failed: {reason}") from error
+    except CommandError as error:
+        raise UsageError(
+            f"the tables in {_shown(url)} are of another version: {error}",
+            hint="upgrade this program, or name another database",
+        ) from None
+    except (SQLAlchemyError, OSError) as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+        kind = UsageError if url.get_backend_name() == "sqlite" else UnavailableError
+        raise kind(f"cannot open the database {_shown(url)}: {reason}") from None
+
+
+def _shown(url: URL) -> str:
+    return str(url.database) if url.get_backend_name() == "sqlite" else redact(str(url))
+
+
+@asynccontextmanager
+async def _database_errors() -> AsyncIterator[None]:
+    """Translate what SQLAlchemy and the drivers raise; their texts hold statements and values."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        kind = UnavailableError if cause is not error or isinstance(error, OSError) else StoreError
+        raise kind(f"the coordinator's database failed: {type(cause).__name__}") from error

@@ -28,6 +28,7 @@ MAX_MESSAGE = 4 * MIB
 # MLflow's clients send every part's whole URL back.
 MAX_MLFLOW_COMPLETE = 24 * MIB
 _HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Guard:
@@ -51,21 +52,20 @@ class Guard:
             return
         limit = _limit(scope)
         try:
-            await self._app(
-                scope, receive if limit is None else _bounded(receive, limit), watched.send
-            )
+            bounded = receive if limit is None else _bounded(receive, limit)
+            await self._app(scope, bounded, watched.send)
         finally:
             watched.log()
 
     def _refusal(self, scope: Scope, headers: dict[str, bytes]) -> tuple[int, str] | None:
         host = headers.get("host", b"").decode("latin-1")
         if not _HOST.fullmatch(host):
-            return 400, "the Host is none"
+            return 400, "the Host header cannot be read"
         if self._hosts is not None and _name(host) not in self._hosts:
             return 400, "this Host is not served here: see --allowed-hosts"
         if not _is_text(unquote_to_bytes(scope["raw_path"])):
-            # Decoded leniently, many such paths would be one and the same key.
-            return 400, "the path is not UTF-8"
+            # Decoded leniently, or matched by a "$", many such paths would be one and the same.
+            return 400, "the path is not UTF-8, or has a control character"
         if "transfer-encoding" in headers and "content-length" in headers:
             return 400, "a body has a length or is chunked, not both"
         limit = _limit(scope)
@@ -124,10 +124,9 @@ def _bounded(receive: Receive, limit: int) -> Receive:
 
 def _is_text(data: bytes) -> bool:
     try:
-        data.decode()
+        return not _CONTROL.search(data.decode())
     except UnicodeDecodeError:
         return False
-    return True
 
 
 def _name(host: str) -> str:

@@ -21,13 +21,14 @@ from transfer.coordinator.access import allow_list, allow_read, allow_write
 from transfer.coordinator.requests import (
     Asker,
     Shared,
+    authenticated,
     base_of,
     body_of,
     length_of,
     parsed,
 )
 from transfer.coordinator.serving import serve_object
-from transfer.coordinator.uploads import NO_MULTIPART, Session, receipts_of
+from transfer.coordinator.uploads import NO_MULTIPART, Session, SessionState, receipts_of
 from transfer.errors import (
     NotFoundError,
     RejectedError,
@@ -43,7 +44,8 @@ _PART_LIFETIME = 3600.0
 # Signing is quick, but thousands in a row would keep everybody else waiting.
 _SIGNED_IN_A_ROW = 500
 
-router = APIRouter(prefix="/mlflow-artifacts")
+# Who asks comes first, before anything is read of what they say.
+router = APIRouter(prefix="/mlflow-artifacts", dependencies=[Depends(authenticated)])
 
 
 class CreateMessage(BaseModel):
@@ -132,7 +134,7 @@ async def upload(path: str, request: Request, asker: Asker, here: Shared) -> Res
 @router.delete("/artifacts/{path:path}")
 async def remove(path: str, asker: Asker, here: Shared) -> Response:
     """Remove an artifact or a folder of artifacts."""
-    await here.objects.delete(allow_write(asker, path.rstrip("/")))
+    await here.objects.delete(allow_write(asker, path.removesuffix("/")))
     return _json({})
 
 
@@ -173,9 +175,9 @@ async def complete(
     etags = {part.part_number: part.etag for part in message.parts}
     if len(etags) != len(message.parts) or len(etags) != session.count:
         raise RejectedError(f"the upload has {session.count} parts, {len(message.parts)} are named")
-    receipts = (
-        receipts_of(await here.uploads.listed(session), etags) if session.result is None else []
-    )
+    receipts = []
+    if session.state is SessionState.OPEN:
+        receipts = receipts_of(await here.uploads.listed(session), etags)
     info = await here.uploads.complete(session, receipts, Expected(None))
     await here.objects.remember(info, info.checksum)
     return _json({})
@@ -254,7 +256,7 @@ def _key(folder: str, path: str) -> str:
     name = path.replace("\\", "/").rpartition("/")[2]
     if not name:
         raise RejectedError("path names no file")
-    return f"{folder.strip('/')}/{name}".lstrip("/")
+    return f"{folder.removesuffix('/')}/{name}" if folder else name
 
 
 def _json(content: object, status: int = 200) -> Response:

@@ -21,13 +21,15 @@ from sqlalchemy import delete, insert, select
 
 from transfer.checksums import Algorithm, Checksum
 from transfer.coordinator.database import OBJECTS
-from transfer.errors import IntegrityError, NotFoundError, PlanError
+from transfer.errors import IntegrityError, NotFoundError, PlanError, ProtocolError
 from transfer.files import FileSource, local_errors, write_fully
 from transfer.model import Expected, Intent, ObjectInfo, Part, Span
+from transfer.review import whole_checksum
 from transfer.sizes import MIB
 from transfer.tally import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from transfer.coordinator.database import Database
@@ -74,7 +76,12 @@ class Objects:
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List a page of keys."""
-        page = await self._to.store.scan(self._to.inner(prefix), token, folders=folders)
+        inner = self._to.inner(prefix)
+        page = await self._to.store.scan(inner, token, folders=folders)
+        # The token came from a client: a store that it leads elsewhere must not tell.
+        for name in (*(info.key for info in page.objects), *page.folders):
+            if not name.startswith(inner):
+                raise ProtocolError(f"the destination lists what is not below {prefix!r}")
         return replace(
             page,
             objects=tuple(self._to.outer(info) for info in page.objects),
@@ -88,27 +95,18 @@ class Objects:
 
     async def put(self, key: str, body: RequestBody, intent: Intent) -> ObjectInfo:
         """Store a relayed body whose length is known; remember its checksum."""
-        if intent.size is not None and intent.size > self._to.store.traits.max_put:
-            return await self._put_in_parts(key, body, intent)
-        tally = Tally(Algorithm.CRC32C)
-        source = body.source(intent.size or 0)
-        info = await self._to.store.put(self._to.inner(key), source, intent, tally)
-        return await self.remember(self._to.outer(info), tally.checksum)
+        return await self._put(key, lambda span: body.source(span.size), intent)
 
     async def put_spooled(self, key: str, body: RequestBody, intent: Intent) -> ObjectInfo:
         """Store a body of unknown length: it goes to a temporary file first."""
-        with tempfile.TemporaryFile() as file:
+        with await anyio.to_thread.run_sync(tempfile.TemporaryFile) as file:
             size = 0
             with local_errors("keep a body in", tempfile.gettempdir()):
                 async for piece in body.chunks():
                     await anyio.to_thread.run_sync(write_fully, file.fileno(), [piece], size)
                     size += len(memoryview(piece))
-            source: Source = FileSource(file.fileno(), Span(0, size))
-            tally = Tally(Algorithm.CRC32C)
-            info = await self._to.store.put(
-                self._to.inner(key), source, replace(intent, size=size), tally
-            )
-        return await self.remember(self._to.outer(info), tally.checksum)
+            intent = replace(intent, size=size)
+            return await self._put(key, lambda span: FileSource(file.fileno(), span), intent)
 
     async def delete(self, key: str) -> None:
         """Remove an object, or everything below a folder of that name."""
@@ -133,6 +131,7 @@ class Objects:
     async def remember(self, info: ObjectInfo, checksum: Checksum | None) -> ObjectInfo:
         """Keep the checksum of an object that was just written; return it with that."""
         if checksum is None:
+            await self._forget(info.key)
             return info
         if info.version is None or info.modified is None:
             info = self._to.outer(await self._to.store.stat(self._to.inner(info.key)))
@@ -148,6 +147,11 @@ class Objects:
             await connection.execute(delete(OBJECTS).where(OBJECTS.c.key_hash == row["key_hash"]))
             await connection.execute(insert(OBJECTS).values(row))
         return replace(info, checksum=checksum)
+
+    async def _forget(self, key: str) -> None:
+        """Drop what was proved of a key: the store may show no difference between versions."""
+        async with self._database.writing() as connection:
+            await connection.execute(delete(OBJECTS).where(OBJECTS.c.key_hash == _hash(key)))
 
     async def confirm_put(
         self, key: str, size: int, etag: str | None, checksum: Checksum | None
@@ -172,7 +176,18 @@ class Objects:
             return info
         return replace(info, checksum=Checksum.parse(row.checksum))
 
-    async def _put_in_parts(self, key: str, body: RequestBody, intent: Intent) -> ObjectInfo:
+    async def _put(self, key: str, cut: Callable[[Span], Source], intent: Intent) -> ObjectInfo:
+        size = intent.size or 0
+        if size > self._to.store.traits.max_put:
+            return await self._put_in_parts(key, cut, intent)
+        tally = Tally(Algorithm.CRC32C)
+        source = cut(Span(0, size))
+        info = await self._to.store.put(self._to.inner(key), source, intent, tally)
+        return await self.remember(self._to.outer(info), tally.checksum)
+
+    async def _put_in_parts(
+        self, key: str, cut: Callable[[Span], Source], intent: Intent
+    ) -> ObjectInfo:
         """Cut a body that is too large for one PUT; parts go one after the other."""
         parts = self._to.store.parts
         size = intent.size or 0
@@ -185,13 +200,14 @@ class Objects:
                 span = Span(start, min(start + _RELAY_PART, size))
                 part = Part(len(receipts) + 1, span)
                 tally = Tally(Algorithm.CRC32C)
-                receipts.append(await parts.send(upload, part, body.source(span.size), tally))
-            info = await parts.complete(upload, receipts, Expected(size))
+                receipts.append(await parts.send(upload, part, cut(span), tally))
+            expected = Expected(size, no_clobber=intent.no_clobber)
+            info = await parts.complete(upload, receipts, expected)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await parts.abort(upload)
             raise
-        return self._to.outer(info)
+        return await self.remember(self._to.outer(info), whole_checksum(receipts))
 
 
 def _stamp(info: ObjectInfo) -> str:

@@ -12,9 +12,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from transfer.coordinator.access import allow_list, allow_read, allow_write
-from transfer.coordinator.requests import Asker, Shared, base_of, parsed
+from transfer.coordinator.requests import Asker, Shared, authenticated, base_of, parsed
 from transfer.coordinator.uploads import Session
-from transfer.errors import UnsupportedError
+from transfer.errors import RejectedError, UnsupportedError
 from transfer.model import Expected, Intent, Upload
 from transfer.planner import Plan
 from transfer.store import SignedRequest
@@ -42,7 +42,8 @@ from transfer.wire import (
     WireReceipt,
 )
 
-router = APIRouter(prefix=API_PATH)
+# Who asks comes first, before anything is read of what they say.
+router = APIRouter(prefix=API_PATH, dependencies=[Depends(authenticated)])
 
 
 @router.get("/capabilities")
@@ -102,7 +103,6 @@ async def sign(
 ) -> SignedParts:
     """Hand out part URLs; take receipts that came along."""
     session = await here.uploads.get_open(asker, upload_id, message.epoch)
-    allow_write(asker, session.key)
     if message.receipts:
         await here.uploads.report(session, [said.to_receipt() for said in message.receipts])
     plan = _plan(session.upload)
@@ -112,7 +112,7 @@ async def sign(
     for number in message.numbers:
         part = plan.part(number) if number <= plan.count else None
         if part is None:
-            raise UnsupportedError(f"there is no part {number} of {plan.count}")
+            raise RejectedError(f"there is no part {number} of {plan.count}")
         link = await here.links.part(session, part, lifetime, base)
         signed.append(SignedPart(number=number, request=_signed(link)))
     return SignedParts(parts=signed)
@@ -154,7 +154,6 @@ async def complete(
 ) -> WireObject:
     """Review, and put the object together."""
     session = await here.uploads.get(asker, upload_id, message.epoch)
-    allow_write(asker, session.key)
     receipts = [said.to_receipt() for said in message.receipts]
     expected = Expected(message.size, message.checksum)
     info = await here.uploads.complete(session, receipts, expected)

@@ -18,10 +18,11 @@ from transfer.errors import (
     DamagedInTransitError,
     ProtocolError,
     StalledError,
+    TransferError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
@@ -121,13 +122,32 @@ class RelayResponse(Response):
         self._tally = tally
         self._counters = counters
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the head with the first bytes: until then an error can still be an answer."""
         sink = _ResponseSink(send, self)
         if scope["method"] != "HEAD":
-            await self._source.pour(sink, self._tally)
+            await self._pour(sink, receive)
         await sink.finish()
         self._counters.relayed_out += self._tally.moved
+
+    async def _pour(self, sink: _ResponseSink, receive: Receive) -> None:
+        """Read the source as long as somebody listens: what is sent to nobody vanishes silently."""
+        failure: TransferError | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(_when_gone, receive, group.cancel_scope.cancel)
+            try:
+                await self._source.pour(sink, self._tally)
+            except TransferError as error:
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+
+async def _when_gone(receive: Receive, act: Callable[[], None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    act()
 
 
 class _ResponseSink:

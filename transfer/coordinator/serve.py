@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import ssl
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 import uvicorn
 
 from transfer.coordinator.app import create_app
 from transfer.coordinator.state import ServeOptions, open_coordinator
 from transfer.errors import UsageError
+from transfer.locations import local_path
+from transfer.registry import locate
 
 if TYPE_CHECKING:
     from transfer.coordinator.state import Coordinator
@@ -30,6 +36,7 @@ def serve(options: ServeOptions, settings: Settings) -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     logging.getLogger("transfer.coordinator.requests").setLevel(logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     anyio.run(_serve, options, settings)
 
 
@@ -37,20 +44,70 @@ def check_options(options: ServeOptions) -> None:
     """Raise UsageError for options that cannot be meant."""
     if bool(options.tls_cert) != bool(options.tls_key):
         raise UsageError("--tls-cert and --tls-key go together")
-    for name in (options.tls_cert, options.tls_key):
-        if name and not Path(name).is_file():
-            raise UsageError(f"cannot read {name}")
+    if options.tls_cert and options.tls_key:
+        _check_certificate(options.tls_cert, options.tls_key)
     if not 0 <= options.port < 65536:
         raise UsageError(f"{options.port} is no port")
+    place = locate(options.artifacts_destination)
+    if place.scheme == "file" and (path := Path(local_path(place))).exists() and not path.is_dir():
+        raise UsageError(f"the destination {path} is no folder")
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Return sockets on all addresses of a host; UsageError if there is none to be had."""
+    sockets: list[socket.socket] = []
+    refused: OSError | None = None
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {host}: {error.strerror}") from None
+    for family, kind, protocol, _, address in found:
+        try:
+            sockets.append(_bound(family, kind, protocol, address))
+        except OSError as error:
+            refused = error
+    if not sockets and refused is not None:
+        reason = os.strerror(refused.errno or 0)
+        raise UsageError(f"cannot listen on {host}:{port}: {reason}", hint="choose another --port")
+    return sockets
+
+
+def _bound(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:
+    """Return a socket on one address; asyncio sets TCP_NODELAY only where TCP is spelled out."""
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+        bound.listen(2048)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _check_certificate(certificate: str, key: str) -> None:
+    for name in (certificate, key):
+        if not Path(name).is_file():
+            raise UsageError(f"cannot read {name}")
+    try:
+        # An empty password, or OpenSSL would ask for one on the terminal.
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror
+        raise UsageError(
+            f"--tls-cert {certificate} and --tls-key {key} cannot be used: {reason}"
+        ) from None
 
 
 async def _serve(options: ServeOptions, settings: Settings) -> None:
     async with open_coordinator(options, settings) as coordinator:
-        await _announce(coordinator)
+        sockets = await anyio.to_thread.run_sync(listen, options.host, options.port)
+        await _announce(coordinator, sockets[0].getsockname()[1])
         config = uvicorn.Config(
             create_app(coordinator),
-            host=options.host,
-            port=options.port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -60,23 +117,19 @@ async def _serve(options: ServeOptions, settings: Settings) -> None:
             ssl_certfile=options.tls_cert,
             ssl_keyfile=options.tls_key,
         )
-        server = uvicorn.Server(config)
-        await server.serve()
-        if not server.started:
-            raise UsageError(f"cannot listen on {options.host}:{options.port}: is it in use?")
+        await uvicorn.Server(config).serve(sockets)
 
 
-async def _announce(coordinator: Coordinator) -> None:
+async def _announce(coordinator: Coordinator, port: int) -> None:
     options = coordinator.options
     scheme = "https" if options.tls_cert else "http"
+    place = f"[{options.host}]:{port}" if ":" in options.host else f"{options.host}:{port}"
     _LOG.info("serving %s", coordinator.destination.store.url)
     _LOG.info(
-        "clients use transfer+%s://%s:%d/KEY, MLflow's use mlflow-artifacts://%s:%d/PATH",
+        "clients use transfer+%s://%s/KEY, MLflow's use mlflow-artifacts://%s/PATH",
         scheme,
-        options.host,
-        options.port,
-        options.host,
-        options.port,
+        place,
+        place,
     )
     if options.open_to_anybody:
         if options.on_loopback:

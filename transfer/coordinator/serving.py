@@ -30,8 +30,10 @@ async def serve_object(request: Request, coordinator: Coordinator, key: str) -> 
     headers = _headers(info, key)
     if _not_wanted(request, info):
         return Response(status_code=412)
+    # A client that goes on with another version gets all of this one.
+    goes_on = request.headers.get("if-range") in {None, headers.get("etag")}
     try:
-        span = range_of(request, info.size)
+        span = range_of(request, info.size) if goes_on else None
     except OutOfRangeError:
         return Response(status_code=416, headers={"content-range": f"bytes */{info.size}"})
     if span is not None:

@@ -17,6 +17,7 @@ from transfer.coordinator.objects import Destination, Objects
 from transfer.coordinator.permits import Permits
 from transfer.coordinator.tokens import Tokens
 from transfer.coordinator.uploads import Uploads
+from transfer.errors import UsageError
 from transfer.mover import open_mover
 from transfer.registry import locate, open_folder
 from transfer.store import Context
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from transfer.settings import Settings
+
+
+# Whoever sees one signed URL can try keys without asking us.
+_SHORTEST_KEY = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +124,11 @@ async def _assemble(
 async def _signing_key(settings: Settings, database: Database) -> bytes:
     """Return the key for our own URLs: it must be the same after a restart, and on all replicas."""
     if settings.signing_key:
+        if len(settings.signing_key) < _SHORTEST_KEY:
+            raise UsageError(
+                f"TRANSFER_SIGNING_KEY has fewer than {_SHORTEST_KEY} characters",
+                hint="make one with `openssl rand -hex 32`",
+            )
         return settings.signing_key.encode()
     chosen = select(SECRETS.c.value).where(SECRETS.c.name == "signing-key")
     async with database.writing() as connection:

@@ -11,9 +11,10 @@ list of parts is compared with what the client says it sent (in the store's
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
-from collections import defaultdict
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -23,11 +24,14 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError as DuplicateError
 
 from transfer.checksums import Checksum
+from transfer.coordinator.access import allow_write
+from transfer.coordinator.arrivals import Arrivals
 from transfer.coordinator.database import PARTS, UPLOADS
 from transfer.errors import (
     PlanError,
     PreconditionError,
     RejectedError,
+    TransferError,
     UnsupportedError,
     UploadGoneError,
 )
@@ -37,9 +41,9 @@ from transfer.review import whole_checksum
 from transfer.wire import WireObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import ColumnElement, Row
 
     from transfer.coordinator.access import Principal
     from transfer.coordinator.database import Database
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 
 # MLflow's clients know this sentence; its beginning is what they look for.
 NO_MULTIPART = "Multipart upload is not supported for the current artifact repository"
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class SessionState(StrEnum):
@@ -83,7 +88,8 @@ class Uploads:
         self._to = destination
         self._database = database
         self._enabled = enabled
-        self._locks: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
+        self._locks: dict[str, anyio.Lock] = {}
+        self.arrivals = Arrivals()
 
     @property
     def parts(self) -> Parts:
@@ -100,9 +106,14 @@ class Uploads:
         parts = self.parts
         self._check_plan(intent, count)
         row = await self._new_row(principal, key, intent, count, request_id)
-        if row.state != SessionState.OPENING:
-            return self._same(_session(row, self._to), key, intent)
-        upload = await parts.create(self._to.inner(key), intent)
+        session = self._same(_session(row, self._to), key, intent)
+        if session.state is not SessionState.OPENING:
+            return session
+        try:
+            upload = await parts.create(self._to.inner(key), intent)
+        except TransferError:
+            await self._forget(row.id)
+            raise
         async with self._database.writing() as connection:
             mine = await connection.execute(
                 update(UPLOADS)
@@ -115,17 +126,12 @@ class Uploads:
         return await self.get(principal, row.id)
 
     async def get(self, principal: Principal, upload_id: str, epoch: int | None = None) -> Session:
-        """Return a session of this principal; UploadGoneError for anybody else's."""
-        async with self._database.reading() as connection:
-            rows = await connection.execute(
-                select(UPLOADS).where(
-                    UPLOADS.c.id == upload_id, UPLOADS.c.principal == principal.name
-                )
-            )
-            row = rows.first()
-        if row is None:
-            raise UploadGoneError(f"there is no upload {upload_id[:40]}")
-        session = _session(row, self._to)
+        """Return a session of this principal; UploadGoneError for anybody else's.
+
+        Raises RefusedAccessError where their token does not permit writing its key (any more).
+        """
+        session = await self._found(upload_id, UPLOADS.c.principal == principal.name)
+        allow_write(principal, session.key)
         if epoch is not None and epoch != session.epoch:
             raise PreconditionError(
                 f"the upload {upload_id} was taken over by somebody else",
@@ -135,12 +141,10 @@ class Uploads:
 
     async def by_id(self, upload_id: str) -> Session:
         """Return an open session, for a request whose URL is the permission."""
-        async with self._database.reading() as connection:
-            rows = await connection.execute(select(UPLOADS).where(UPLOADS.c.id == upload_id))
-            row = rows.first()
-        if row is None or row.state != SessionState.OPEN:
-            raise UploadGoneError(f"there is no open upload {upload_id[:40]}")
-        return _session(row, self._to)
+        session = await self._found(upload_id)
+        if session.state is not SessionState.OPEN:
+            raise UploadGoneError(f"the upload {upload_id} is {session.state}")
+        return session
 
     async def get_open(
         self, principal: Principal, upload_id: str, epoch: int | None = None
@@ -162,7 +166,7 @@ class Uploads:
                 "checksum": str(receipt.checksum) if receipt.checksum else None,
             }
             for receipt in receipts
-            if self._check_number(session, receipt.number)
+            if _check_receipt(session, receipt)
         ]
         if not rows:
             return
@@ -192,9 +196,12 @@ class Uploads:
         self, session: Session, receipts: Iterable[Receipt], expected: Expected
     ) -> ObjectInfo:
         """Put the object together; a second time returns what the first one did."""
-        async with self._locks[session.id]:
-            if (done := await self._result(session)) is not None:
-                return done
+        async with self._alone(session.id):
+            current = await self._found(session.id)
+            if current.result is not None:
+                return current.result
+            if current.state is not SessionState.OPEN:
+                raise UploadGoneError(f"the upload {session.id} is {current.state}")
             known = await self._reported(session)
             known.update((receipt.number, receipt) for receipt in receipts)
             wanted = [known[number] for number in sorted(known)]
@@ -203,21 +210,25 @@ class Uploads:
                     f"the upload has parts 1 to {session.count},"
                     f" {len(wanted)} were named: some are missing or foreign"
                 )
+            if len({receipt.checksum.algorithm for receipt in wanted if receipt.checksum}) > 1:
+                raise RejectedError("the parts' checksums are not all by one algorithm")
             expected = replace(expected, no_clobber=session.no_clobber)
-            info = await self.parts.complete(session.upload, wanted, expected)
-            info = replace(info, key=session.key, checksum=whole_checksum(wanted))
-            await self._finish(session, SessionState.COMPLETE, info)
-        self._locks.pop(session.id, None)
+            async with self.arrivals.closed(session.id):
+                info = await self.parts.complete(session.upload, wanted, expected)
+                info = replace(info, key=session.key, checksum=whole_checksum(wanted))
+                await self._finish(session, SessionState.COMPLETE, info)
         return info
 
     async def abort(self, session: Session) -> None:
         """Give an upload up; the row says so before the store is told."""
-        if session.state in {SessionState.ABORTED, SessionState.COMPLETE}:
-            return
-        await self._finish(session, SessionState.ABORTING, None)
-        if session.upload.id:
-            await self.parts.abort(session.upload)
-        await self._finish(session, SessionState.ABORTED, None)
+        async with self._alone(session.id), self.arrivals.closed(session.id):
+            current = await self._found(session.id)
+            if current.state in {SessionState.ABORTED, SessionState.COMPLETE}:
+                return
+            await self._finish(current, SessionState.ABORTING, None)
+            if current.upload.id:
+                await self.parts.abort(current.upload)
+            await self._finish(current, SessionState.ABORTED, None)
 
     async def count_open(self) -> int:
         """Return how many uploads are neither completed nor aborted."""
@@ -267,12 +278,47 @@ class Uploads:
         async with self._database.writing() as connection:
             found = (await connection.execute(known)).first()
             if found is None:
-                try:
-                    await connection.execute(insert(UPLOADS).values(row))
-                except DuplicateError:
-                    raise RejectedError("this request id is in use") from None
-                found = (await connection.execute(known)).one()
+                # The same request at the same time is a duplicate that is ours.
+                with suppress(DuplicateError):
+                    async with connection.begin_nested():
+                        await connection.execute(insert(UPLOADS).values(row))
+                found = (await connection.execute(known.with_for_update())).first()
+        if found is None:
+            raise RejectedError("this request id is in use")
         return found
+
+    async def _forget(self, upload_id: str) -> None:
+        """Remove the row of an upload that the store did not open."""
+        async with self._database.writing() as connection:
+            await connection.execute(
+                delete(UPLOADS).where(
+                    UPLOADS.c.id == upload_id, UPLOADS.c.state == SessionState.OPENING
+                )
+            )
+
+    async def _found(self, upload_id: str, *conditions: ColumnElement[bool]) -> Session:
+        """Return the session as it is now."""
+        row = None
+        if _ID.fullmatch(upload_id):
+            async with self._database.reading() as connection:
+                rows = await connection.execute(
+                    select(UPLOADS).where(UPLOADS.c.id == upload_id, *conditions)
+                )
+                row = rows.first()
+        if row is None:
+            raise UploadGoneError(f"there is no upload {upload_id[:40]}")
+        return _session(row, self._to)
+
+    @asynccontextmanager
+    async def _alone(self, upload_id: str) -> AsyncIterator[None]:
+        """Complete and Abort of one upload wait for each other."""
+        lock = self._locks.setdefault(upload_id, anyio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._locks.pop(upload_id, None)
 
     def _same(self, session: Session, key: str, intent: Intent) -> Session:
         asked = (key, intent.size, intent.part_size)
@@ -297,17 +343,6 @@ class Uploads:
                 for row in rows
             }
 
-    async def _result(self, session: Session) -> ObjectInfo | None:
-        """Return the result of a session that is complete by now; raise if it cannot be."""
-        async with self._database.reading() as connection:
-            rows = await connection.execute(select(UPLOADS).where(UPLOADS.c.id == session.id))
-            current = _session(rows.one(), self._to)
-        if current.state is SessionState.OPEN:
-            return None
-        if current.result is None:
-            raise UploadGoneError(f"the upload {session.id} is {current.state}")
-        return current.result
-
     async def _finish(self, session: Session, state: SessionState, info: ObjectInfo | None) -> None:
         result = json.loads(WireObject.from_info(info).model_dump_json()) if info else None
         async with self._database.writing() as connection:
@@ -319,11 +354,6 @@ class Uploads:
             if state in {SessionState.COMPLETE, SessionState.ABORTED}:
                 await connection.execute(delete(PARTS).where(PARTS.c.upload_id == session.id))
 
-    def _check_number(self, session: Session, number: int) -> bool:
-        if number > session.count:
-            raise RejectedError(f"part {number} is foreign: the upload has {session.count}")
-        return True
-
 
 def receipts_of(listed: Sequence[Receipt], etags: dict[int, str]) -> list[Receipt]:
     """Return receipts for a client that names only numbers and ETags; sizes are the store's."""
@@ -332,6 +362,19 @@ def receipts_of(listed: Sequence[Receipt], etags: dict[int, str]) -> list[Receip
     if missing:
         raise RejectedError(f"part {missing[0]} is not in the store")
     return [Receipt(number, sizes[number], etag) for number, etag in sorted(etags.items())]
+
+
+def _check_receipt(session: Session, receipt: Receipt) -> bool:
+    """Raise RejectedError unless the upload has such a part."""
+    if receipt.number > session.count:
+        raise RejectedError(f"part {receipt.number} is foreign: the upload has {session.count}")
+    upload = session.upload
+    if upload.size is None or upload.part_size is None:
+        raise RejectedError("the upload was opened in MLflow's protocol, which reports no parts")
+    size = Plan(upload.size, upload.part_size).part(receipt.number).span.size
+    if receipt.size != size:
+        raise RejectedError(f"part {receipt.number} is foreign: the upload's has {size} bytes")
+    return True
 
 
 def _session(row: Row[Any], destination: Destination) -> Session:

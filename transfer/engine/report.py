@@ -19,12 +19,16 @@ class Options:
     """How to move, beyond the settings.
 
     `skip_existing` leaves alone what is at the target with the same size and is
-    not older; `no_clobber` makes an existing target an error.
+    not older; `no_clobber` makes an existing target an error. `resume` goes on
+    with what a former run has left, and leaves what this one could not finish;
+    `take_over` takes it from a process that is alive.
     """
 
     chosen: Filter = field(default_factory=Filter)
     skip_existing: bool = False
     no_clobber: bool = False
+    resume: bool = True
+    take_over: bool = False
     dry_run: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 

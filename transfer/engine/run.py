@@ -17,6 +17,7 @@ import anyio
 from transfer.engine.attempts import Attempts, Lane
 from transfer.engine.expand import Item, Lookup, expand
 from transfer.engine.grace import Grace
+from transfer.engine.keeping import Keeper
 from transfer.engine.report import Failure, Report
 from transfer.engine.transfer import FileTransfer
 from transfer.errors import InterruptedTransferError, TransferError
@@ -28,10 +29,12 @@ from transfer.events import (
     FileFailed,
     FileSkipped,
     FileStarted,
+    Notice,
     PartRaised,
     Progress,
     RunDone,
 )
+from transfer.journal import Journal
 from transfer.machine import Failed, Machine, Put, Send
 from transfer.planner import Preference, plan
 from transfer.redaction import redact
@@ -89,6 +92,13 @@ class Run:
         self._settled_bytes = 0
         self._started = 0.0
         self._grace = Grace(TO_FINISH, TO_CLEAN_UP)
+        self._keeper = Keeper(
+            Journal.from_settings(settings),
+            resume=options.resume,
+            take_over=options.take_over,
+            settings=resumption_settings(settings),
+            notify=lambda message: publish(Notice(message)),
+        )
         self.report = Report()
 
     async def execute(self, sources: Sequence[Location], target: Location) -> Report:
@@ -101,6 +111,7 @@ class Run:
                 group.start_soon(self._list, sources, target, listed)
                 group.start_soon(self._feed, items)
                 group.start_soon(self._tick)
+                group.start_soon(self._keeper.beat)
                 async with anyio.create_task_group() as crew:
                     for _ in range(self._settings.concurrency):
                         crew.start_soon(self._work)
@@ -167,9 +178,10 @@ class Run:
             item,
             source,
             target,
-            Machine(cut),
+            Machine(cut, keep=self._options.resume and _resumable(target)),
             attempts=self._attempts,
             grace=self._grace,
+            keeper=self._keeper,
             options=self._options,
             publish=self._publish,
         )
@@ -315,6 +327,12 @@ class _Bell:
         await self._event.wait()
 
 
+def resumption_settings(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Return what a resumption by id must know of how this run was set up."""
+    url = settings.s3_endpoint_url
+    return (("s3_endpoint_url", url),) if url else ()
+
+
 def policy_of(settings: Settings, lane: Lane) -> RetryPolicy:
     """Return the retry policy for a lane; calls to a coordinator have settings of their own."""
     policy = RetryPolicy(
@@ -350,6 +368,10 @@ def _transfer(job: object) -> FileTransfer:
     if not isinstance(job, FileTransfer):
         raise TypeError
     return job
+
+
+def _resumable(target: Store) -> bool:
+    return target.parts is not None and target.parts.resumable
 
 
 def _failed_event(command: Command, error: TransferError) -> Failed:

@@ -8,7 +8,7 @@ machine is final.
 from __future__ import annotations
 
 import secrets
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,8 +16,15 @@ import anyio
 
 from transfer.checksums import COMBINABLE, Algorithm, differ
 from transfer.engine.attempts import Lane
-from transfer.errors import ExistsError, IntegrityError, NotFoundError, SourceChangedError
-from transfer.events import FileDone, FileProgress, FileSkipped, Retrying
+from transfer.engine.keeping import Pair, trusted_parts
+from transfer.errors import (
+    ExistsError,
+    IntegrityError,
+    NotFoundError,
+    SourceChangedError,
+    TransferError,
+)
+from transfer.events import FileDone, FileProgress, FileSkipped, Resumed, Retrying
 from transfer.machine import (
     Abort,
     Aborted,
@@ -30,6 +37,7 @@ from transfer.machine import (
     Put,
     Send,
     Sent,
+    State,
     Stored,
 )
 from transfer.model import Expected, Intent, Span, Verified
@@ -44,8 +52,8 @@ if TYPE_CHECKING:
     from transfer.engine.attempts import Attempts
     from transfer.engine.expand import Item
     from transfer.engine.grace import Grace
+    from transfer.engine.keeping import Keeper, Kept
     from transfer.engine.report import Options
-    from transfer.errors import TransferError
     from transfer.machine import Machine
     from transfer.model import ObjectInfo, Part, Receipt, Upload
     from transfer.store import OpenObject, Parts, Store
@@ -65,8 +73,9 @@ class FileTransfer(Job):
         *,
         attempts: Attempts,
         grace: Grace,
+        keeper: Keeper,
         options: Options,
-        publish: Callable[[Retrying], None],
+        publish: Callable[[Resumed | Retrying], None],
     ) -> None:
         limits = {store.url: store.traits.connections for store in (source, target)}
         buffer = source.traits.buffer + target.traits.buffer
@@ -79,6 +88,8 @@ class FileTransfer(Job):
         self._target = target
         self._attempts = attempts
         self._grace = grace
+        self._keeper = keeper
+        self._kept: Kept | None = None
         self._options = options
         self._publish = publish
         self._stack = AsyncExitStack()
@@ -104,8 +115,17 @@ class FileTransfer(Job):
                 return Aborted()
 
     async def close(self) -> None:
-        """Close the source."""
+        """Close the source, and bring the record up to date."""
         await self._stack.aclose()
+        if self._kept is None:
+            return
+        try:
+            if self.machine.abort_error is not None:
+                await self._kept.owe_abort()
+            elif self.machine.state is not State.KEPT:
+                await self._kept.forget()
+        finally:
+            await self._kept.close()
 
     def progress(self) -> FileProgress:
         """Return how far it is."""
@@ -116,6 +136,8 @@ class FileTransfer(Job):
         error, left = self.machine.error, self.machine.abort_error
         if error is not None and left is not None:
             error.add_hint(f"the upload to {self.item.target} may still be open: {left.message}")
+        elif error is not None and self.machine.state is State.KEPT and self._kept is not None:
+            error.add_hint("what has arrived is kept: the same command goes on from there")
         return error
 
     def result(self) -> FileDone | FileSkipped:
@@ -166,11 +188,52 @@ class FileTransfer(Job):
     async def _create(self) -> Event:
         if (found := await self._found_there()) is not None:
             return Stored(found)
-        await self._open()
+        opened = await self._open()
+        self._kept = await self._keeper.claim(self._pair(opened))
+        with self._grace.finishing():
+            event = await self._gone_on_with(opened) or await self._begun_anew()
+        if self._kept is not None:
+            await self._kept.begin(event.upload, event.receipts)
+        else:
+            self.machine.keep = False
+        return event
+
+    async def _begun_anew(self) -> Created:
         intent = self._intent(self.machine.plan.part_size)
         create = partial(self._parts.create, self.item.target.key, intent)
-        with self._grace.finishing():
-            return Created(await self._try("create", create))
+        return Created(await self._try("create", create))
+
+    async def _gone_on_with(self, opened: OpenObject) -> Created | None:
+        """Return the upload of a former run with the parts that can be trusted, if there is one."""
+        if self._kept is None:
+            return None
+        former, resumable = self._kept.former, self._kept.resumable
+        if former is not None and resumable is None:
+            await self._give_up_former(former.upload)
+        given = resumable.upload if resumable else None
+        intent = self._intent(self.machine.plan.part_size)
+        reopen = partial(self._parts.reopen, given, self.item.target.key, intent)
+        upload = await self._try("reopen", reopen)
+        if upload is None:
+            return None
+        noted = resumable.receipts if resumable and resumable.upload == upload else ()
+        try:
+            receipts = await trusted_parts(
+                self._parts, upload, noted, opened, local_source=self._source.traits.local
+            )
+        except SourceChangedError:
+            await self._give_up_former(upload)
+            return None
+        if receipts is None:
+            return None
+        self.meter.settled += sum(receipt.size for receipt in receipts)
+        self._publish(Resumed(str(self.item.target), len(receipts), sum(r.size for r in receipts)))
+        return Created(upload, tuple(receipts))
+
+    async def _give_up_former(self, upload: Upload) -> None:
+        """Abort what cannot be gone on with; if that fails, it is not this run's failure."""
+        with suppress(TransferError):
+            await self._try("abort", partial(self._parts.abort, upload))
 
     async def _send(self, parts: Parts, upload: Upload, part: Part) -> Receipt:
         opened = await self._open()
@@ -180,7 +243,10 @@ class FileTransfer(Job):
             with self._tally(upload.algorithm) as tally:
                 return await parts.send(upload, part, source, tally)
 
-        return await self._try(f"part {part.number}", attempt)
+        receipt = await self._try(f"part {part.number}", attempt)
+        if self._kept is not None:
+            await self._kept.note(receipt)
+        return receipt
 
     async def _complete(self, upload: Upload, receipts: Sequence[Receipt]) -> ObjectInfo:
         self._checksum = whole_checksum(receipts)
@@ -190,6 +256,8 @@ class FileTransfer(Job):
             self._options.no_clobber,
         )
         complete = partial(self._parts.complete, upload, receipts, expected)
+        if self._kept is not None:
+            await self._kept.check_owned()
         with self._grace.finishing():
             return await self._try("complete", complete)
 
@@ -223,6 +291,10 @@ class FileTransfer(Job):
         self._there = is_same(self.item.info, found)
         return found if self._there else None
 
+    def _pair(self, opened: OpenObject) -> Pair:
+        source, target = str(self.item.source), str(self.item.target)
+        return Pair(source, target, opened.info, self._source.traits.local)
+
     def _intent(self, part_size: int | None) -> Intent:
         return Intent(
             self.machine.plan.size,
@@ -232,6 +304,8 @@ class FileTransfer(Job):
             algorithm=Algorithm.CRC32C,
             no_clobber=self._options.no_clobber,
             nonce=self._nonce,
+            owner=str(self._keeper.owner),
+            take_over=self._keeper.take_over,
         )
 
     def _tally(self, checked_by: Algorithm | None = None) -> Tally:

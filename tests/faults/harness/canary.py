@@ -1,0 +1,46 @@
+"""A server that nobody should talk to: it counts who does, and keeps what they said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from tests.faults.harness.answers import Answer, write_answer
+from tests.faults.harness.http1 import MAX_HEAD, BadHttpError, Body, TruncatedError, read_request
+from tests.faults.harness.listener import Listener
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tests.faults.harness.http1 import Request
+
+
+class Canary:
+    """`async with Canary() as canary:`; answers everything with 200 and an ETag."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.bodies: list[bytes] = []
+        self.connections = 0
+        self._listener = Listener(self._serve, limit=MAX_HEAD)
+
+    @property
+    def url(self) -> str:
+        """Where it listens: another origin than that of any store."""
+        return f"http://localhost:{self._listener.port}/elsewhere"
+
+    async def __aenter__(self) -> Self:
+        await self._listener.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._listener.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while (request := await read_request(reader)) is not None:
+                self.requests.append(request)
+                self.bodies.append(await Body(reader, request).read())
+                await write_answer(writer, Answer(200, {"ETag": '"canary"'}), head_only=False)
+        except (BadHttpError, TruncatedError):
+            return

@@ -1,0 +1,367 @@
+"""An interrupted transfer is gone on with: what can be trusted is not sent again."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from backends.memory import MemoryStore
+from tests.support.faulty import FaultyStore, failing
+from transfer.engine import Engine, Options
+from transfer.errors import (
+    BusyError,
+    ConnectionLostError,
+    RejectedError,
+    TakenOverError,
+    UploadGoneError,
+)
+from transfer.events import Notice, Resumed
+from transfer.journal import Journal
+from transfer.settings import Settings
+
+PART = 64 * 1024
+SIZE = 16 * PART - 1000
+
+
+@pytest.fixture
+def settings(tmp_path_factory):
+    return Settings(
+        upload_part_size=PART,
+        download_part_size=PART,
+        durability="none",
+        concurrency=4,
+        attempts=1,
+        state_dir=str(tmp_path_factory.mktemp("journal")),
+    )
+
+
+@pytest.fixture
+def memory():
+    return MemoryStore(url="memory://bucket")
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "source.bin"
+    path.write_bytes(os.urandom(SIZE))
+    return path
+
+
+@asynccontextmanager
+async def engine_with(store, settings):
+    async with Engine(settings) as engine:
+        assert engine._stores is not None
+        engine._stores.add("memory://bucket", store)
+        yield engine
+
+
+def records(settings):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(
+            lambda: [r for r, _ in Journal.from_settings(settings).records()]
+        ).result()
+
+
+def breaking_off(operation, after):
+    """Fail for a reason that may pass, from some number of calls on."""
+
+    async def plan(asked, count):
+        if asked == operation and count > after:
+            raise ConnectionLostError("gone")
+
+    return plan
+
+
+async def push_until_it_breaks(memory, settings, source, after=6):
+    store = FaultyStore(memory, breaking_off("send", after))
+    async with engine_with(store, settings) as engine:
+        report = await engine.run(source, "memory://bucket/a")
+    assert "goes on from there" in str(report.failed[0].error)
+    return store
+
+
+async def test_a_push_that_broke_off_sends_only_what_is_missing(memory, settings, source):
+    await push_until_it_breaks(memory, settings, source)
+    assert memory.shelf.objects == {}
+    kept = len(next(iter(memory.shelf.uploads.values())))
+    assert kept == len(records(settings)[0].receipts) == 6
+
+    store = FaultyStore(memory, failing("nothing", ValueError()))
+    events = []
+    async with engine_with(store, settings) as engine:
+        report = await engine.push(source, "memory://bucket/a", on_event=events.append)
+    assert store.calls["send"] == 16 - 6
+    assert store.calls["create"] == 0
+    assert [event.parts for event in events if isinstance(event, Resumed)] == [6]
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+    assert report.done[0].parts == 16
+    assert memory.shelf.uploads == {}
+    assert records(settings) == []
+
+
+async def test_an_interrupted_push_is_kept_too(memory, settings, source):
+    reached = anyio.Event()
+
+    async def plan(operation, count):
+        if operation == "send" and count > 5:
+            reached.set()
+            await anyio.sleep_forever()
+
+    async with (
+        engine_with(FaultyStore(memory, plan), settings) as engine,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(engine.push, source, "memory://bucket/a")
+        await reached.wait()
+        group.cancel_scope.cancel()
+    assert len(memory.shelf.uploads) == 1
+    async with engine_with(memory, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+async def test_the_part_size_of_the_first_run_stays(memory, settings, source):
+    await push_until_it_breaks(memory, settings, source)
+    other = Settings(
+        upload_part_size=100_000, concurrency=4, state_dir=settings.state_dir, durability="none"
+    )
+    async with engine_with(memory, other) as engine:
+        report = await engine.push(source, "memory://bucket/a")
+    assert report.parts == 16
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+async def test_a_changed_source_starts_anew(memory, settings, source, same_size):
+    await push_until_it_breaks(memory, settings, source)
+    (old,) = memory.shelf.uploads
+    data = bytearray(source.read_bytes())
+    data[10] ^= 1
+    source.write_bytes(bytes(data) if same_size else bytes(data) + b"more")
+    store = FaultyStore(memory, failing("nothing", ValueError()))
+    async with engine_with(store, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert (store.calls["create"], store.calls["abort"]) == (1, 1)
+    assert old not in memory.shelf.uploads
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+async def test_a_touched_but_equal_source_goes_on(memory, settings, source):
+    await push_until_it_breaks(memory, settings, source)
+    content = source.read_bytes()
+    source.unlink()
+    source.write_bytes(content)
+    os.utime(source, (1, 1))
+    store = FaultyStore(memory, failing("nothing", ValueError()))
+    async with engine_with(store, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert store.calls["send"] == 10
+
+
+async def test_parts_that_the_store_lost_are_sent_again(memory, settings, source):
+    await push_until_it_breaks(memory, settings, source)
+    (parts,) = memory.shelf.uploads.values()
+    lost = sorted(parts)[:2]
+    for number in lost:
+        del parts[number]
+    store = FaultyStore(memory, failing("nothing", ValueError()))
+    async with engine_with(store, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert store.calls["send"] == 10 + len(lost)
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+async def test_an_upload_that_has_expired_starts_anew(memory, settings, source):
+    await push_until_it_breaks(memory, settings, source)
+    memory.shelf.uploads.clear()
+    async with engine_with(memory, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+async def test_without_resume_nothing_is_kept_and_the_former_is_given_up(memory, settings, source):
+    await push_until_it_breaks(memory, settings, source)
+    store = FaultyStore(memory, breaking_off("send", 3))
+    async with engine_with(store, settings) as engine:
+        await engine.run(source, "memory://bucket/a", options=Options(resume=False))
+    assert memory.shelf.uploads == {}
+    assert records(settings) == []
+
+
+async def test_a_permanent_failure_is_not_kept(memory, settings, source):
+    store = FaultyStore(memory, failing("send", RejectedError("no"), 7))
+    async with engine_with(store, settings) as engine:
+        await engine.run(source, "memory://bucket/a")
+    assert memory.shelf.uploads == {}
+    assert records(settings) == []
+
+
+async def test_an_abort_that_fails_is_still_owed(memory, settings, source):
+    async def plan(operation, count):
+        if operation == "send" and count == 3:
+            raise RejectedError("no")
+        if operation == "abort":
+            raise RejectedError("not now")
+
+    async with engine_with(FaultyStore(memory, plan), settings) as engine:
+        await engine.run(source, "memory://bucket/a")
+    (record,) = records(settings)
+    assert record.pending_abort
+    assert len(memory.shelf.uploads) == 1
+    # The next run owes it, too, and pays.
+    async with engine_with(memory, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert memory.shelf.uploads == {}
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+async def test_two_at_once_and_taking_over(memory, settings, source):
+    reached, leave = anyio.Event(), anyio.Event()
+
+    async def plan(operation, count):
+        if operation == "send" and count == 6:
+            reached.set()
+            await leave.wait()
+
+    first = {}
+
+    async def run_first(engine):
+        first["report"] = await engine.run(source, "memory://bucket/a")
+
+    async with (
+        engine_with(FaultyStore(memory, plan), settings) as one,
+        engine_with(memory, settings) as two,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(run_first, one)
+        await reached.wait()
+        with pytest.raises(BusyError, match="process"):
+            await two.push(source, "memory://bucket/a")
+        await two.push(source, "memory://bucket/a", options=Options(take_over=True))
+        leave.set()
+    # The one that lost it neither completes nor aborts anything.
+    error = first["report"].failed[0].error
+    assert isinstance(error, TakenOverError | UploadGoneError)
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+async def test_where_nothing_can_be_written_down_transfers_work_all_the_same(
+    memory, source, tmp_path
+):
+    (tmp_path / "file").write_bytes(b"in the way")
+    settings = Settings(upload_part_size=PART, state_dir=str(tmp_path / "file"))
+    events = []
+    async with engine_with(memory, settings) as engine:
+        await engine.push(source, "memory://bucket/a", on_event=events.append)
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+    assert [event for event in events if isinstance(event, Notice)]
+
+
+# --- pulls
+
+
+async def pull_until_it_breaks(memory, settings, target, after=6):
+    store = FaultyStore(memory, breaking_off("read", after))
+    async with engine_with(store, settings) as engine:
+        report = await engine.run("memory://bucket/in", target)
+    assert "goes on from there" in str(report.failed[0].error)
+    (unfinished,) = (p for p in os.scandir(target.parent) if p.name.endswith(".partial"))
+    return Path(unfinished.path)
+
+
+@pytest.fixture
+def content(memory):
+    data = os.urandom(SIZE)
+    memory.store("in", data)
+    return data
+
+
+async def test_a_pull_that_broke_off_goes_on(memory, settings, content, tmp_path):
+    await pull_until_it_breaks(memory, settings, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    store = FaultyStore(memory, failing("nothing", ValueError()))
+    async with engine_with(store, settings) as engine:
+        report = await engine.pull("memory://bucket/in", tmp_path / "out")
+    assert store.calls["read"] == 10
+    assert (tmp_path / "out").read_bytes() == content
+    assert report.done[0].verified == "content"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+async def test_what_was_damaged_on_disk_in_between_is_read_again(
+    memory, settings, content, tmp_path
+):
+    unfinished = await pull_until_it_breaks(memory, settings, tmp_path / "out")
+    damaged = bytearray(unfinished.read_bytes())
+    damaged[PART + 5] ^= 1
+    unfinished.write_bytes(damaged)
+    store = FaultyStore(memory, failing("nothing", ValueError()))
+    async with engine_with(store, settings) as engine:
+        await engine.pull("memory://bucket/in", tmp_path / "out")
+    assert store.calls["read"] == 11
+    assert (tmp_path / "out").read_bytes() == content
+
+
+async def test_an_object_that_was_replaced_is_pulled_anew(memory, settings, content, tmp_path):
+    del content
+    await pull_until_it_breaks(memory, settings, tmp_path / "out")
+    new = os.urandom(SIZE)
+    memory.store("in", new)
+    store = FaultyStore(memory, failing("nothing", ValueError()))
+    async with engine_with(store, settings) as engine:
+        await engine.pull("memory://bucket/in", tmp_path / "out")
+    assert store.calls["read"] == 16
+    assert (tmp_path / "out").read_bytes() == new
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+async def test_an_unfinished_file_that_somebody_removed_is_pulled_anew(
+    memory, settings, content, tmp_path
+):
+    unfinished = await pull_until_it_breaks(memory, settings, tmp_path / "out")
+    unfinished.unlink()
+    async with engine_with(memory, settings) as engine:
+        await engine.pull("memory://bucket/in", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == content
+
+
+# --- the record itself
+
+
+async def test_a_record_that_was_torn_costs_a_part_and_no_more(memory, settings, source):
+    await push_until_it_breaks(memory, settings, source)
+    (path,) = (Path(settings.state_dir) / "uploads").glob("*.journal")
+    assert path.stat().st_mode & 0o777 == 0o600
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = lines[-2][:-5] + bytes([lines[-2][-5] ^ 1]) + lines[-2][-4:]
+    path.write_bytes(b"".join(lines[:-2]) + damaged + lines[-1][:20])
+    assert len(records(settings)[0].receipts) == 4
+    store = FaultyStore(memory, failing("nothing", ValueError()))
+    async with engine_with(store, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    # The memory store knows the checksums of its parts: it lost nothing.
+    assert store.calls["send"] == 10
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage\n", b"00000000 {}\n", bytes(100)])
+async def test_a_record_that_is_none_is_overwritten(memory, settings, source, content):
+    await push_until_it_breaks(memory, settings, source)
+    (path,) = (Path(settings.state_dir) / "uploads").glob("*.journal")
+    path.write_bytes(content)
+    async with engine_with(memory, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+async def test_no_url_with_a_query_and_no_credential_is_written_down(memory, settings, source):
+    await push_until_it_breaks(memory, settings, source)
+    (path,) = (Path(settings.state_dir) / "uploads").glob("*.journal")
+    text = path.read_text()
+    for word in ("?", "X-Amz", "Signature", "token", "secret"):
+        assert word not in text

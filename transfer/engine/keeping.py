@@ -1,0 +1,242 @@
+"""Going on where a former run stopped: what can be trusted, and what is written down.
+
+A part counts as there if the store lists it, its checksum is known, and the
+bytes it was made of are still the same: the source's, where that is a file, or
+the temporary file's, where the target is. So it does not matter which machine
+the former run was on, nor what the clocks say.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from transfer.errors import LocalError, SourceChangedError, TransferError, UploadGoneError
+from transfer.journal import Entry, Journal, Owner, Record
+from transfer.planner import Plan
+from transfer.sources import checksum_of_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from transfer.model import ObjectInfo, Receipt, Upload
+    from transfer.store import OpenObject, Parts
+
+# Parts that are read again at the same time.
+_READERS = 4
+# How often an owner says that it is alive, in seconds.
+HEARTBEAT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A source and a target as they are written down."""
+
+    source: str
+    target: str
+    info: ObjectInfo
+    local_source: bool
+
+    @property
+    def version(self) -> str | None:
+        """What pins the source; for a file, its content does."""
+        return None if self.local_source else self.info.version
+
+
+class Keeper:
+    """The records of one run; `resume` says whether former ones are gone on with.
+
+    `notify` is told, once, if nothing can be written down: that stops no transfer.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        resume: bool,
+        take_over: bool,
+        settings: tuple[tuple[str, str], ...],
+        notify: Callable[[str], None],
+    ) -> None:
+        self._journal = journal
+        self._settings = settings
+        self._notify = notify
+        self._complained = False
+        self.resume = resume
+        self.take_over = take_over
+        self.owner = Owner.myself()
+        self._entries: set[Entry] = set()
+
+    async def claim(self, pair: Pair) -> Kept | None:
+        """Become the owner of a pair's record; BusyError if somebody else is.
+
+        None if records cannot be kept here.
+        """
+        claim = partial(self._journal.claim, pair.source, pair.target, take_over=self.take_over)
+        try:
+            entry = await anyio.to_thread.run_sync(claim)
+        except LocalError as error:
+            self.complain(error)
+            return None
+        self._entries.add(entry)
+        return Kept(self, entry, pair)
+
+    def complain(self, error: LocalError) -> None:
+        """Say once that there will be nothing to go on with."""
+        if not self._complained:
+            self._complained = True
+            self._notify(f"an interrupted transfer could not be resumed: {error.message}")
+
+    async def beat(self) -> None:
+        """Keep saying that this process is alive; never returns."""
+        while True:
+            await anyio.sleep(HEARTBEAT)
+            for entry in tuple(self._entries):
+                await anyio.to_thread.run_sync(entry.touch)
+
+    def record(self, pair: Pair, upload: Upload, receipts: Sequence[Receipt]) -> Record:
+        """Return what is written down when an upload begins, or goes on."""
+        return Record(
+            pair.source,
+            pair.target,
+            pair.info.size,
+            upload,
+            self.owner,
+            time.time(),
+            pair.version,
+            self._settings,
+            receipts=tuple(receipts),
+        )
+
+    async def release(self, entry: Entry) -> None:
+        """Give up a record."""
+        self._entries.discard(entry)
+        await anyio.to_thread.run_sync(entry.close)
+
+
+class Kept:
+    """The record of one transfer under way."""
+
+    def __init__(self, keeper: Keeper, entry: Entry, pair: Pair) -> None:
+        self._keeper = keeper
+        self._entry = entry
+        self._pair = pair
+
+    @property
+    def former(self) -> Record | None:
+        """What a former run has written down."""
+        return self._entry.record
+
+    @property
+    def resumable(self) -> Record | None:
+        """The same, if it was of this very source and can be gone on with."""
+        former = self._entry.record
+        if former is None or former.pending_abort or not self._keeper.resume:
+            return None
+        if former.size != self._pair.info.size:
+            return None
+        return former if former.version == self._pair.version else None
+
+    async def begin(self, upload: Upload, receipts: Sequence[Receipt]) -> None:
+        """Write down that an upload is open."""
+        record = self._keeper.record(self._pair, upload, receipts)
+        await self._write(partial(self._entry.begin, record))
+
+    async def note(self, receipt: Receipt) -> None:
+        """Write down that a part has arrived."""
+        await self._write(partial(self._entry.note, receipt))
+
+    async def check_owned(self) -> None:
+        """Raise TakenOverError if the upload is somebody else's by now."""
+        await anyio.to_thread.run_sync(self._entry.touch)
+
+    async def forget(self) -> None:
+        """The upload is complete, or gone."""
+        await anyio.to_thread.run_sync(self._entry.forget)
+
+    async def owe_abort(self) -> None:
+        """The upload is to be given up, and could not be."""
+        await anyio.to_thread.run_sync(self._entry.owe_abort)
+
+    async def _write(self, write: Callable[[], None]) -> None:
+        """What cannot be written down is a hint less, not a failure."""
+        try:
+            await anyio.to_thread.run_sync(write)
+        except LocalError as error:
+            self._keeper.complain(error)
+
+    async def close(self) -> None:
+        """Let somebody else have the record."""
+        await self._keeper.release(self._entry)
+
+
+async def trusted_parts(
+    parts: Parts,
+    upload: Upload,
+    noted: Sequence[Receipt],
+    opened: OpenObject,
+    *,
+    local_source: bool,
+) -> list[Receipt] | None:
+    """Return the parts that need not be sent again; None if the upload is gone.
+
+    Raises SourceChangedError if a part was made of other bytes than the source
+    has now: then none of them is any good.
+    """
+    try:
+        listed = await parts.sent(upload, reread=True)
+    except UploadGoneError:
+        return None
+    plan = Plan(opened.info.size, upload.part_size)
+    known = {receipt.number: receipt for receipt in noted}
+    candidates = [_with_checksum(receipt, known.get(receipt.number)) for receipt in listed]
+    good = [r for r in candidates if _fits(r, plan)]
+    if local_source:
+        await _compare(good, plan, opened)
+    return good
+
+
+def _with_checksum(listed: Receipt, noted: Receipt | None) -> Receipt:
+    """The store knows what is there, the journal what it was made of."""
+    if listed.checksum is not None or noted is None:
+        return listed
+    same = listed.etag.strip('"') == noted.etag.strip('"') and listed.size == noted.size
+    return replace(listed, checksum=noted.checksum) if same else listed
+
+
+def _fits(receipt: Receipt, plan: Plan) -> bool:
+    if receipt.checksum is None or not 1 <= receipt.number <= plan.count:
+        return False
+    return plan.part(receipt.number).span.size == receipt.size
+
+
+async def _compare(receipts: Sequence[Receipt], plan: Plan, opened: OpenObject) -> None:
+    limit = anyio.CapacityLimiter(_READERS)
+    changed: list[int] = []
+
+    async def compare(receipt: Receipt) -> None:
+        async with limit:
+            if not changed and not await _is_same(receipt, plan, opened):
+                changed.append(receipt.number)
+
+    async with anyio.create_task_group() as group:
+        for receipt in receipts:
+            group.start_soon(compare, receipt)
+    if changed:
+        raise SourceChangedError(f"part {changed[0]} is not what was sent before")
+
+
+async def _is_same(receipt: Receipt, plan: Plan, opened: OpenObject) -> bool:
+    if receipt.checksum is None:
+        return False
+    source = opened.source(plan.part(receipt.number).span)
+    try:
+        found = await checksum_of_source(source, receipt.checksum.algorithm)
+    except TransferError:
+        return False
+    return found == receipt.checksum

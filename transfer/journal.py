@@ -1,0 +1,354 @@
+"""What is written down of an upload, so that a later run can go on with it.
+
+One file for each pair of source and target, in the platform's state folder, for
+this user only. The first line says what is being moved and by which upload, each
+further line adds a part that has arrived; every line carries a checksum of
+itself, so that a torn or damaged one is noticed and merely costs a part. There
+is no URL with a query, no credential and no token in it. The store's own list of
+parts decides what is there: this is a hint, and the digests to compare with.
+
+Who has the file locked owns the upload. The lock goes with its process; for a
+folder that several machines share, the owner touches the file, and is taken for
+alive as long as that is recent. Taking over puts a new file in the place of the
+old one, which the former owner notices before it does anything that counts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platformdirs import user_state_path
+
+from transfer.checksums import Algorithm, Checksum
+from transfer.errors import BusyError, TakenOverError
+from transfer.files import local_errors
+from transfer.model import Receipt, Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transfer.settings import Settings
+
+VERSION = 1
+# An owner on another machine that was silent for so long, in seconds, is dead.
+LEASE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process; `started` tells it from a later one with the same number."""
+
+    host: str
+    pid: int
+    started: float
+
+    @classmethod
+    def myself(cls) -> Owner:
+        """This process."""
+        return cls(socket.gethostname(), os.getpid(), _START)
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of an upload; `pending_abort` means that only giving it up is left.
+
+    `version` is that of a source in a store, None for a file. `settings` are
+    the flags that the run had and a resumption needs, by the names of fields.
+    """
+
+    source: str
+    target: str
+    size: int
+    upload: Upload
+    owner: Owner
+    created: float
+    version: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+    pending_abort: bool = False
+    receipts: tuple[Receipt, ...] = ()
+    touched: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """The name of the record."""
+        return record_id(self.source, self.target)
+
+    @property
+    def arrived(self) -> int:
+        """Bytes of the parts that have arrived."""
+        return sum(receipt.size for receipt in self.receipts)
+
+
+class Journal:
+    """The records in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Journal:
+        """The records of this user."""
+        root = Path(settings.state_dir) if settings.state_dir else user_state_path("transfer")
+        return cls(root / "uploads")
+
+    def claim(self, source: str, target: str, *, take_over: bool = False) -> Entry:
+        """Lock the record of a pair, existing or not; BusyError if somebody else has it."""
+        path = self._folder / f"{record_id(source, target)}.journal"
+        with local_errors("keep a record in", str(self._folder)):
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return Entry.claim(path, take_over=take_over)
+
+    def records(self) -> Iterator[tuple[Record, bool]]:
+        """Yield all records, each with whether its owner is alive."""
+        for path in sorted(self._folder.glob("*.journal")):
+            record = _read(path)
+            if record is not None:
+                yield record, is_held(path, record)
+
+
+class Entry:
+    """A record that this process owns, until it is closed."""
+
+    def __init__(self, path: Path, fd: int, record: Record | None) -> None:
+        self._path = path
+        self._fd = fd
+        self.record = record
+
+    @classmethod
+    def claim(cls, path: Path, *, take_over: bool) -> Entry:
+        """Lock the file of a record; see `Journal.claim`."""
+        while True:
+            fd = os.open(path, _FLAGS | os.O_CREAT, 0o600)
+            record = _read(path)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                if not take_over:
+                    raise busy(path, record) from None
+                fd = _replace(path, b"")
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return cls(path, fd, record)
+            if not _is_current(path, fd):
+                os.close(fd)  # somebody removed or replaced it in between
+                continue
+            if not take_over and record is not None and _alive_elsewhere(record):
+                os.close(fd)
+                raise busy(path, record)
+            return cls(path, fd, record)
+
+    def begin(self, record: Record) -> None:
+        """Write the record anew, whole and durable, for an upload that has just been opened."""
+        lines = [_line(_header(record)), *(_line(_part(r)) for r in record.receipts)]
+        with local_errors("keep a record in", str(self._path)):
+            self._check_owned()
+            fd = _replace(self._path, b"".join(lines))
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.close(self._fd)
+        self._fd = fd
+        self.record = record
+
+    def note(self, receipt: Receipt) -> None:
+        """Add a part that has arrived."""
+        if self.record is None:
+            return
+        with local_errors("keep a record in", str(self._path)):
+            self._check_owned()
+            os.write(self._fd, _line(_part(receipt)))
+        self.record = replace(self.record, receipts=(*self.record.receipts, receipt))
+
+    def touch(self) -> None:
+        """Say that the owner is alive; TakenOverError if it is not the owner any more."""
+        with local_errors("keep a record in", str(self._path)):
+            self._check_owned()
+            os.utime(self._fd)
+
+    def owe_abort(self) -> None:
+        """Note that the upload is to be given up, and that this is not done yet."""
+        if self.record is not None:
+            self.begin(replace(self.record, pending_abort=True))
+
+    def forget(self) -> None:
+        """Remove the record: the upload is complete or gone."""
+        with suppress(TakenOverError), local_errors("clean up", str(self._path)):
+            self._check_owned()
+            self._path.unlink()
+        self.record = None
+
+    def close(self) -> None:
+        """Give up the lock; an empty record is removed."""
+        if self.record is None:
+            self.forget()
+        os.close(self._fd)
+
+    def _check_owned(self) -> None:
+        if not _is_current(self._path, self._fd):
+            raise TakenOverError(
+                "the transfer was taken over by another process",
+                hint="let it finish there",
+            )
+
+
+def record_id(source: str, target: str) -> str:
+    """Return the name of the record of a pair: the same on every run."""
+    return hashlib.sha256(f"{source}\0{target}".encode(errors="surrogateescape")).hexdigest()[:12]
+
+
+def is_held(path: Path, record: Record) -> bool:
+    """Tell whether the owner of a record is alive."""
+    try:
+        fd = os.open(path, _FLAGS)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return _alive_elsewhere(record)
+
+
+def busy(path: Path, record: Record | None) -> BusyError:
+    """Return the error for an upload that somebody else is at."""
+    who = f"{record.owner}, alive {time.time() - record.touched:.0f} s ago" if record else path.name
+    return BusyError(
+        f"the same transfer is under way already: {who}",
+        hint="wait for it, or take it over with --take-over",
+    )
+
+
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_START = time.time()
+
+
+def _alive_elsewhere(record: Record) -> bool:
+    """Whether an owner on another machine, whose lock we may not see, was heard of lately."""
+    foreign = record.owner.host != socket.gethostname()
+    return foreign and time.time() - record.touched < LEASE
+
+
+def _is_current(path: Path, fd: int) -> bool:
+    mine = os.fstat(fd)
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _replace(path: Path, content: bytes) -> int:
+    """Put a new file in the place of a record, at once; return its descriptor."""
+    temporary = path.with_suffix(f".{os.getpid()}.{time.monotonic_ns()}")
+    fd = os.open(temporary, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+    os.write(fd, content)
+    os.fsync(fd)
+    temporary.replace(path)
+    return fd
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    text = json.dumps(content, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+
+
+def _read(path: Path) -> Record | None:
+    """Return a record; None for one that is empty, damaged in its head, or of another version."""
+    try:
+        lines = path.read_bytes().splitlines()
+        touched = path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    found = [content for content in map(_parsed, lines) if content is not None]
+    if not found or found[0].get("version") != VERSION:
+        return None
+    try:
+        record = _record(found[0], touched)
+        receipts = {item["number"]: _receipt(item) for item in found[1:]}
+    except (KeyError, TypeError, ValueError):
+        return None
+    return replace(record, receipts=tuple(receipts[number] for number in sorted(receipts)))
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    checksum, _, text = line.partition(b" ")
+    if checksum != f"{zlib.crc32(text):08x}".encode():
+        return None
+    content = json.loads(text)
+    return content if isinstance(content, dict) else None
+
+
+def _header(record: Record) -> dict[str, Any]:
+    upload, owner = record.upload, record.owner
+    return {
+        "version": VERSION,
+        "source": record.source,
+        "target": record.target,
+        "size": record.size,
+        "source_version": record.version,
+        "upload": {
+            "key": upload.key,
+            "id": upload.id,
+            "part_size": upload.part_size,
+            "algorithm": upload.algorithm,
+        },
+        "owner": {"host": owner.host, "pid": owner.pid, "started": owner.started},
+        "created": record.created,
+        "settings": dict(record.settings),
+        "pending_abort": record.pending_abort,
+    }
+
+
+def _record(content: dict[str, Any], touched: float) -> Record:
+    upload, owner = content["upload"], content["owner"]
+    algorithm = upload["algorithm"]
+    return Record(
+        content["source"],
+        content["target"],
+        content["size"],
+        Upload(
+            upload["key"],
+            upload["id"],
+            content["size"],
+            upload["part_size"],
+            Algorithm(algorithm) if algorithm else None,
+        ),
+        Owner(owner["host"], owner["pid"], owner["started"]),
+        content["created"],
+        content["source_version"],
+        tuple(content["settings"].items()),
+        content["pending_abort"],
+        touched=touched,
+    )
+
+
+def _part(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "number": receipt.number,
+        "size": receipt.size,
+        "etag": receipt.etag,
+        "checksum": str(receipt.checksum) if receipt.checksum else None,
+    }
+
+
+def _receipt(content: dict[str, Any]) -> Receipt:
+    text = content["checksum"]
+    return Receipt(
+        content["number"],
+        content["size"],
+        content["etag"],
+        Checksum.parse(text) if text else None,
+    )
