@@ -34,7 +34,7 @@ from transfer.machine import (
 from transfer.model import ObjectInfo, Receipt, Upload
 from transfer.planner import Plan
 
-UPLOAD = Upload("key", "id", 100, 10)
+UPLOAD = Upload("key", "id", None, None)
 INFO = ObjectInfo("key", 100)
 ERRORS = st.sampled_from([AccessError, ConnectionLostError, UnsupportedError, TransferError])
 PLANS = st.one_of(
