@@ -219,6 +219,11 @@ class LocalParts:
         """Compare with what was noted, make it durable, rename it."""
         checksum = review(upload, receipts, await self.sent(upload), expected)
         file = await self._file(upload)
+        wanted = expected.checksum
+        if wanted is not None and (checksum is None or checksum.algorithm is not wanted.algorithm):
+            # It does not follow from the parts: the file has to be read once more.
+            await anyio.to_thread.run_sync(file.check_content, wanted)
+            checksum = wanted
         with local_errors("write", str(file.path)):
             publish = partial(file.publish, expected.size, no_clobber=expected.no_clobber)
             found = await anyio.to_thread.run_sync(publish)

@@ -118,6 +118,16 @@ class PartialFile:
         finally:
             os.close(fd)
 
+    def check_content(self, wanted: Checksum) -> None:
+        """Raise IntegrityError unless the whole file has this checksum."""
+        fd = os.open(self.temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            found = hash_range(fd, Span(0, os.fstat(fd).st_size), wanted.algorithm)
+        finally:
+            os.close(fd)
+        if found != wanted:
+            raise IntegrityError(f"{self.path}: the content has checksum {found}, not {wanted}")
+
     def publish(self, size: int | None, *, no_clobber: bool) -> os.stat_result:
         """Make the file durable and give it its name: file, rename, folder, in this order."""
         fd = self.open()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import mimetypes
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 import anyio
@@ -14,7 +17,8 @@ import httpx
 
 from backends.memory import MemoryParts, MemoryStore
 from transfer.checksums import Algorithm
-from transfer.coordinator.app import create_app
+from transfer.coordinator import app as app_module
+from transfer.coordinator.database import open_database
 from transfer.coordinator.objects import Destination
 from transfer.coordinator.state import ServeOptions, open_coordinator
 from transfer.settings import Settings
@@ -142,16 +146,36 @@ async def inside(
     folder: Path, store: Store, settings: Settings | None = None, prefix: str = "", **options: Any
 ) -> AsyncIterator[Inside]:
     """Run a coordinator on a store; its database lies in the folder."""
+    database = folder / "sessions.db"
+    if not database.exists():
+        database.write_bytes(await _empty_tables())
     chosen = ServeOptions(
-        artifacts_destination="(given)",
-        backend_store_uri=f"sqlite:///{folder}/sessions.db",
-        **options,
+        artifacts_destination="(given)", backend_store_uri=f"sqlite:///{database}", **options
     )
+    # One that is given need not be kept.
+    settings = replace(settings or Settings(), signing_key="k" * 32)
     async with (
         AsyncExitStack() as stack,
-        open_coordinator(chosen, settings or Settings(), Destination(store, prefix)) as coordinator,
+        open_coordinator(chosen, settings, Destination(store, prefix)) as coordinator,
     ):
-        yield Inside(coordinator, create_app(coordinator), store, stack)
+        with patch.object(app_module, "make_routes", _routes):
+            app = app_module.create_app(coordinator)
+        yield Inside(coordinator, app, store, stack)
+
+
+# The first request works out the routes, which takes longer than most tests.
+_routes = cache(app_module.make_routes)
+_tables: list[bytes] = []
+
+
+async def _empty_tables() -> bytes:
+    """Return a database with nothing in it: making one takes some writes to the disk."""
+    if not _tables:
+        with TemporaryDirectory() as folder:
+            async with open_database(f"sqlite:///{folder}/new.db", Settings()):
+                pass
+            _tables.append(await anyio.Path(folder, "new.db").read_bytes())
+    return _tables[0]
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,11 @@ _SLASHES = (
 
 
 def _climbing() -> list[str]:
-    found = []
+    found: list[str] = []
     for dots, slash in product(_DOTS, _SLASHES):
-        for times in (1, 2):
-            found.append((dots + slash) * times + _TARGETS[0])
-        found.append("team" + slash + (dots + slash) * 2 + _TARGETS[1])
-        found.append("team" + slash + dots)
+        up = dots + slash
+        found += [up + _TARGETS[0], up * 2 + _TARGETS[0], f"team{slash}{up * 2}{_TARGETS[1]}"]
+        found.append(f"team{slash}{dots}")
     return found
 
 

@@ -155,9 +155,9 @@ async def test_headers_that_were_signed_are_told(ask_signing, signing):
     ],
 )
 async def test_the_folder_is_in_the_url_and_the_name_in_the_body(
-    ask_signing, signing, api, folder, path, key
+    ask_signing, signing, folder, path, key
 ):
-    answer = await ask_signing.post(f"{api}/mpu/create{folder}", {"path": path, "num_parts": 1})
+    answer = await ask_signing.post(f"{MLFLOW}/mpu/create{folder}", {"path": path, "num_parts": 1})
     assert answer.status_code == 200
     assert signing.store.parts.opened == [key]
 
@@ -190,10 +190,10 @@ async def test_the_folder_is_in_the_url_and_the_name_in_the_body(
     ids=str,
 )
 async def test_a_create_that_cannot_be_is_refused_and_leaves_nothing_open(
-    ask_signing, signing, api, message
+    ask_signing, signing, message
 ):
     """MLflow's server opens an upload for no part at all, and signs any number of parts."""
-    answer = await ask_signing.post(f"{api}/mpu/create/a", message)
+    answer = await ask_signing.post(f"{MLFLOW}/mpu/create/a", message)
     assert answer.status_code == 400
     assert answer.json()["error_code"] == "INVALID_PARAMETER_VALUE"
     assert set(answer.json()) == {"error_code", "message"}
@@ -215,7 +215,7 @@ async def test_fields_that_are_not_known_are_ignored(ask_signing):
     assert answer.status_code == 200
 
 
-async def test_json_must_be_said(signing, api):
+async def test_json_must_be_said(signing):
     body = b'{"path": "x", "num_parts": 1}'
     for kind, status in (
         ("application/json", 200),
@@ -226,7 +226,7 @@ async def test_json_must_be_said(signing, api):
         ("application/jsonx", 400),
     ):
         headers = {"content-type": kind} if kind else {}
-        answer = await exact(signing.app, "POST", f"{api}/mpu/create/a", body, headers)
+        answer = await exact(signing.app, "POST", f"{MLFLOW}/mpu/create/a", body, headers)
         assert answer.status == status, kind
 
 
@@ -375,9 +375,9 @@ async def test_a_part_that_is_not_in_the_store_is_missed(ask_signing, signing):
 
 @pytest.mark.parametrize("upload_id", ["", None, "unknown", "0" * 32, "x" * 5000, "%00"])
 @pytest.mark.parametrize("verb", ["complete", "abort"])
-async def test_an_upload_that_is_not_known(ask_signing, api, verb, upload_id):
+async def test_an_upload_that_is_not_known(ask_signing, verb, upload_id):
     message = {"path": "x", "upload_id": upload_id, "parts": parts_of('"e"')}
-    answer = await ask_signing.post(f"{api}/mpu/{verb}/a", message)
+    answer = await ask_signing.post(f"{MLFLOW}/mpu/{verb}/a", message)
     assert answer.status_code == 404
     assert answer.json()["error_code"] == "RESOURCE_DOES_NOT_EXIST"
     assert len(answer.content) < 300
@@ -463,8 +463,8 @@ async def test_put_without_a_length(ask, objects, size):
 
 
 @pytest.mark.parametrize("path", ["", "/", "a/", "a/b//"])
-async def test_put_of_a_folder_is_refused(ask, objects, api, path):
-    answer = await ask.put(f"{api}/artifacts/{path}", b"1")
+async def test_put_of_a_folder_is_refused(ask, objects, path):
+    answer = await ask.put(f"{MLFLOW}/artifacts/{path}", b"1")
     assert answer.status_code == 400
     assert answer.json() == {
         "detail": "Artifact path must include a filename (cannot end with '/')."

@@ -9,9 +9,10 @@ the former run was on, nor what the clocks say.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -22,10 +23,21 @@ from transfer.planner import Plan
 from transfer.sources import checksum_of_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from transfer.model import ObjectInfo, Receipt, Upload
+    from transfer.model import Intent, ObjectInfo, Receipt, Upload
     from transfer.store import OpenObject, Parts
+
+T = TypeVar("T")
+
+
+class Attempt(Protocol):
+    """Calls a store as the engine does: with retries."""
+
+    async def __call__(self, operation: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Await `attempt()` until it succeeds."""
+        ...
+
 
 # Parts that are read again at the same time.
 _READERS = 4
@@ -142,6 +154,30 @@ class Kept:
             return None
         return former if former.version == self._pair.version else None
 
+    async def resume(
+        self, parts: Parts, key: str, intent: Intent, opened: OpenObject, attempt: Attempt
+    ) -> tuple[Upload, list[Receipt]] | None:
+        """Return the upload to go on with, and the parts that need not be sent again.
+
+        What a former run has left and cannot be gone on with is given up. None
+        if there is nothing to go on with.
+        """
+        former, usable = self.former, self.resumable
+        if former is not None and usable is None:
+            await _give_up(parts, former.upload, attempt)
+        given = usable.upload if usable else None
+        upload = await attempt("reopen", partial(parts.reopen, given, key, intent))
+        if upload is None:
+            return None
+        noted = usable.receipts if usable and usable.upload == upload else ()
+        local = self._pair.local_source
+        try:
+            receipts = await trusted_parts(parts, upload, noted, opened, local_source=local)
+        except SourceChangedError:
+            await _give_up(parts, upload, attempt)
+            return None
+        return None if receipts is None else (upload, receipts)
+
     async def begin(self, upload: Upload, receipts: Sequence[Receipt]) -> None:
         """Write down that an upload is open."""
         record = self._keeper.record(self._pair, upload, receipts)
@@ -173,6 +209,12 @@ class Kept:
     async def close(self) -> None:
         """Let somebody else have the record."""
         await self._keeper.release(self._entry)
+
+
+async def _give_up(parts: Parts, upload: Upload, attempt: Attempt) -> None:
+    """Abort what a former run has left; if that fails, it is not this run's failure."""
+    with suppress(TransferError):
+        await attempt("abort", partial(parts.abort, upload))
 
 
 async def trusted_parts(

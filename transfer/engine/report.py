@@ -21,7 +21,10 @@ class Options:
     `skip_existing` leaves alone what is at the target with the same size and is
     not older; `no_clobber` makes an existing target an error. `resume` goes on
     with what a former run has left, and leaves what this one could not finish;
-    `take_over` takes it from a process that is alive.
+    `take_over` takes it from a process that is alive. `by_content` skips by
+    checksum instead of size and time; `compare_only` moves nothing, and makes
+    each difference an error; `require_verified` makes an error of a file whose
+    content could not be compared.
     """
 
     chosen: Filter = field(default_factory=Filter)
@@ -29,6 +32,9 @@ class Options:
     no_clobber: bool = False
     resume: bool = True
     take_over: bool = False
+    by_content: bool = False
+    compare_only: bool = False
+    require_verified: bool = False
     dry_run: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 

@@ -36,7 +36,7 @@ from transfer.events import (
 )
 from transfer.journal import Journal
 from transfer.machine import Failed, Machine, Put, Send
-from transfer.planner import Preference, plan
+from transfer.planner import Plan, Preference, plan
 from transfer.redaction import redact
 from transfer.retries import RetryPolicy
 from transfer.scheduler import Limits, Scheduler
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from transfer.engine.stores import Stores
     from transfer.locations import Location
     from transfer.machine import Command, Event
-    from transfer.planner import Plan
     from transfer.settings import Settings
     from transfer.store import Store
 
@@ -191,6 +190,8 @@ class Run:
         self._bell.ring()
 
     def _plan(self, item: Item, source: Store, target: Store) -> Plan:
+        if self._options.compare_only:
+            return Plan(item.info.size)
         preference = preference_of(self._settings, download=target.traits.local)
         limits = target.parts.limits if target.parts and source.traits.concurrent_reads else None
         cut = plan(item.info.size, target.traits, limits, preference, self._settings.concurrency)

@@ -8,15 +8,17 @@ machine is final.
 from __future__ import annotations
 
 import secrets
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from transfer.checksums import COMBINABLE, Algorithm, differ
+from transfer.checksums import COMBINABLE, Algorithm
 from transfer.engine.attempts import Lane
-from transfer.engine.keeping import Pair, trusted_parts
+from transfer.engine.comparing import looks_same, same_content
+from transfer.engine.keeping import Pair
+from transfer.engine.proof import Evidence, verdict
 from transfer.errors import (
     ExistsError,
     IntegrityError,
@@ -145,8 +147,21 @@ class FileTransfer(Job):
         source, target = str(self.item.source), str(self.item.target)
         size = self.machine.plan.size
         if self._there:
-            return FileSkipped(source, target, size, "it is there, with the same size, not older")
-        verified = self._verified()
+            return FileSkipped(source, target, size, self._reason())
+        info = self.machine.info
+        evidence = Evidence(
+            self._known_checksum,
+            self._checksum,
+            info.checksum if info else None,
+            self._source.traits.local,
+            self._target.traits.local,
+        )
+        verified = verdict(target, evidence)
+        if self._options.require_verified and verified is Verified.SIZE:
+            raise IntegrityError(
+                f"{target} has arrived, but its content could not be compared, as"
+                " --require-verified asks"
+            )
         return FileDone(
             source,
             target,
@@ -156,6 +171,11 @@ class FileTransfer(Job):
             verified,
             str(self._checksum) if self._checksum else None,
         )
+
+    def _reason(self) -> str:
+        if self._options.compare_only or self._options.by_content:
+            return "it is there, with the same content"
+        return "it is there, with the same size, not older"
 
     @property
     def _parts(self) -> Parts:
@@ -171,14 +191,19 @@ class FileTransfer(Job):
         return self._opened.info.checksum if self._opened else None
 
     async def _put(self) -> ObjectInfo:
+        if self._options.compare_only:
+            return await self._compare()
         if (found := await self._found_there()) is not None:
             return found
         opened = await self._open()
         intent = self._intent(None)
         source = opened.source(Span(0, intent.size or 0))
 
+        known = self._known_checksum
+
         async def attempt() -> ObjectInfo:
-            with self._tally() as tally:
+            # In one piece, any algorithm will do.
+            with Tally(known.algorithm if known else Algorithm.CRC32C, self.meter) as tally:
                 info = await self._target.put(self.item.target.key, source, intent, tally)
                 self._checksum = tally.checksum
             return info
@@ -207,33 +232,17 @@ class FileTransfer(Job):
         """Return the upload of a former run with the parts that can be trusted, if there is one."""
         if self._kept is None:
             return None
-        former, resumable = self._kept.former, self._kept.resumable
-        if former is not None and resumable is None:
-            await self._give_up_former(former.upload)
-        given = resumable.upload if resumable else None
         intent = self._intent(self.machine.plan.part_size)
-        reopen = partial(self._parts.reopen, given, self.item.target.key, intent)
-        upload = await self._try("reopen", reopen)
-        if upload is None:
+        found = await self._kept.resume(
+            self._parts, self.item.target.key, intent, opened, self._try
+        )
+        if found is None:
             return None
-        noted = resumable.receipts if resumable and resumable.upload == upload else ()
-        try:
-            receipts = await trusted_parts(
-                self._parts, upload, noted, opened, local_source=self._source.traits.local
-            )
-        except SourceChangedError:
-            await self._give_up_former(upload)
-            return None
-        if receipts is None:
-            return None
-        self.meter.settled += sum(receipt.size for receipt in receipts)
-        self._publish(Resumed(str(self.item.target), len(receipts), sum(r.size for r in receipts)))
+        upload, receipts = found
+        size = sum(receipt.size for receipt in receipts)
+        self.meter.settled += size
+        self._publish(Resumed(str(self.item.target), len(receipts), size))
         return Created(upload, tuple(receipts))
-
-    async def _give_up_former(self, upload: Upload) -> None:
-        """Abort what cannot be gone on with; if that fails, it is not this run's failure."""
-        with suppress(TransferError):
-            await self._try("abort", partial(self._parts.abort, upload))
 
     async def _send(self, parts: Parts, upload: Upload, part: Part) -> Receipt:
         opened = await self._open()
@@ -280,16 +289,37 @@ class FileTransfer(Job):
 
     async def _found_there(self) -> ObjectInfo | None:
         """Return what is at the target already, if that is to be left alone."""
-        if not (self._options.skip_existing or self._options.no_clobber):
+        options = self._options
+        if not (options.skip_existing or options.no_clobber):
             return None
         try:
             found = await self._try("stat", partial(self._target.stat, self.item.target.key))
         except NotFoundError:
             return None
-        if self._options.no_clobber:
+        if options.no_clobber:
             raise ExistsError(f"{self.item.target} exists")
-        self._there = is_same(self.item.info, found)
+        self._there = (
+            await self._has_same_content(found)
+            if options.by_content
+            else looks_same(self.item.info, found)
+        )
         return found if self._there else None
+
+    async def _compare(self) -> ObjectInfo:
+        """Compare instead of moving: a target that is missing or not the same is an error."""
+        found = await self._try("stat", partial(self._target.stat, self.item.target.key))
+        if not await self._has_same_content(found):
+            raise IntegrityError(f"{self.item.target} is not the same as {self.item.source}")
+        self._checksum = found.checksum
+        self._there = True
+        return found
+
+    async def _has_same_content(self, found: ObjectInfo) -> bool:
+        if found.size != self.machine.plan.size:
+            return False
+        opened = await self._open()
+        compare = partial(same_content, opened, self._target, found, self.meter)
+        return await self._try("compare", compare)
 
     def _pair(self, opened: OpenObject) -> Pair:
         source, target = str(self.item.source), str(self.item.target)
@@ -325,31 +355,3 @@ class FileTransfer(Job):
         """Bytes and control calls may go to different hosts: an outage of one is its own."""
         store = self._source if operation == "open" else self._target
         return Lane(store.url, operation == "put" or operation.startswith("part"))
-
-    def _verified(self) -> Verified:
-        known, moved = self._known_checksum, self._checksum
-        if differ(known, moved):
-            raise IntegrityError(
-                f"{self.item.target}: the content has checksum {moved}, {known} was expected"
-            )
-        info = self.machine.info
-        stored = info.checksum if info else None
-        if differ(stored, moved):
-            raise IntegrityError(
-                f"{self.item.target}: the store has checksum {stored}, {moved} was sent"
-            )
-        source_proved = self._source.traits.local or known is not None
-        target_proved = self._target.traits.local or stored is not None
-        return Verified.CONTENT if source_proved and target_proved else Verified.SIZE
-
-
-def is_same(source: ObjectInfo, target: ObjectInfo) -> bool:
-    """Tell whether a target need not be written again: same size, and not older."""
-    if source.size != target.size:
-        return False
-    if source.checksum and target.checksum:
-        return source.checksum == target.checksum
-    if source.modified is None or target.modified is None:
-        return True
-    # Object stores keep whole seconds.
-    return target.modified >= int(source.modified)

@@ -48,6 +48,7 @@ def rclone(store: StrictStore, folder: Path, *arguments: str) -> str:
         "REGION": store.personality.region,
         "FORCE_PATH_STYLE": "true",
         "NO_CHECK_BUCKET": "true",
+        "USE_UNSIGNED_PAYLOAD": "true",
     }
     environ = {f"RCLONE_S3_{name}": value for name, value in settings.items()}
     environ |= {"RCLONE_CONFIG": str(folder / "none.conf"), "HOME": str(folder)}

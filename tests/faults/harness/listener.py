@@ -83,15 +83,23 @@ class Listener:
         assert task is not None
         self._tasks.add(task)
         try:
+            await self._to_the_end(reader, writer)
+        except asyncio.CancelledError:
+            # Swallowed: asyncio's streams would log the end of their task as an error.
+            reset(writer)
+        finally:
+            self._tasks.discard(task)
+
+    async def _to_the_end(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
             await self._serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
+        except OSError:
             reset(writer)
         except Hangup as hangup:
             if hangup.rst:
                 reset(writer)
         finally:
             await close(writer)
-            self._tasks.discard(task)
 
 
 async def close(writer: asyncio.StreamWriter) -> None:
