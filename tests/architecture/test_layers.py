@@ -41,7 +41,7 @@ LAYERS = [
         {"transfer.machine", "transfer.planner", "transfer.retries", "transfer.scheduler"},
     ),
     ("bytes", {"transfer.files", "transfer.mover", "transfer.sources"}),
-    ("engine", {"transfer.blocking", "transfer.engine", "transfer.registry"}),
+    ("engine", {"transfer.blocking", "transfer.engine", "transfer.journal", "transfer.registry"}),
     ("edges", {"transfer.coordinator", "transfer.sinks"}),
     ("command", {"transfer.cli", "transfer.__main__"}),
 ]

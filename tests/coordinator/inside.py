@@ -6,7 +6,6 @@ import mimetypes
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from fastapi import FastAPI
     from starlette.types import ASGIApp
 
     from transfer.coordinator.state import Coordinator
@@ -158,13 +158,15 @@ async def inside(
         AsyncExitStack() as stack,
         open_coordinator(chosen, settings, Destination(store, prefix)) as coordinator,
     ):
-        with patch.object(app_module, "make_routes", _routes):
+        routes = _routes.pop() if _routes else app_module.make_routes()
+        stack.callback(_routes.append, routes)
+        with patch.object(app_module, "make_routes", lambda: routes):
             app = app_module.create_app(coordinator)
         yield Inside(coordinator, app, store, stack)
 
 
-# The first request works out the routes, which takes longer than most tests.
-_routes = cache(app_module.make_routes)
+# Used again: the first request works out the routes, which takes longer than most tests.
+_routes: list[FastAPI] = []
 _tables: list[bytes] = []
 
 

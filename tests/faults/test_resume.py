@@ -36,6 +36,7 @@ def settings(tmp_path_factory):
         durability="none",
         concurrency=4,
         attempts=1,
+        outage_patience=0.05,
         state_dir=str(tmp_path_factory.mktemp("journal")),
     )
 

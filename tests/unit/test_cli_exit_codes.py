@@ -34,6 +34,8 @@ CODES = {
     errors.UnavailableError: 5,
     errors.ExpiredError: 5,
     errors.ThrottledError: 5,
+    errors.BusyError: 5,
+    errors.TakenOverError: 7,
     errors.IntegrityError: 6,
     errors.DamagedInTransitError: 6,
     errors.SourceChangedError: 6,

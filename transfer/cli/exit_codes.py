@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from transfer.errors import (
     AccessError,
+    BusyError,
     ExistsError,
     IntegrityError,
     InterruptedTransferError,
     NotFoundError,
     PreconditionError,
     StoreRefusedError,
+    TakenOverError,
     TemporaryError,
     UploadGoneError,
     UsageError,
@@ -55,6 +57,8 @@ _CODES: tuple[tuple[type[TransferError], int], ...] = (
     (StoreRefusedError, AUTH),
     (IntegrityError, INTEGRITY),
     (TemporaryError, TEMPORARY),
+    (BusyError, TEMPORARY),
+    (TakenOverError, PRECONDITION),
     (ExistsError, PRECONDITION),
     (PreconditionError, PRECONDITION),
 )

@@ -155,6 +155,14 @@ async def exchange(
     return bytes(got)
 
 
+async def begun(port: int, data: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection and send the first bytes; close the writer yourself."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    await writer.drain()
+    return reader, writer
+
+
 def parsed(data: bytes) -> Reply:
     """Read an answer; a status of 0 is none."""
     interim = data.startswith(b"HTTP/1.1 100 ")

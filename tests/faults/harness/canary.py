@@ -1,4 +1,4 @@
-"""A server that nobody should talk to: it counts who does, and keeps what they said."""
+"""A server that nobody should talk to: `seen` is who did, and what they said."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ class Canary:
     """`async with Canary() as canary:`; answers everything with 200 and an ETag."""
 
     def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.bodies: list[bytes] = []
+        self.seen: list[tuple[Request, bytes]] = []
         self.connections = 0
         self._listener = Listener(self._serve, limit=MAX_HEAD)
 
@@ -39,8 +38,7 @@ class Canary:
         self.connections += 1
         try:
             while (request := await read_request(reader)) is not None:
-                self.requests.append(request)
-                self.bodies.append(await Body(reader, request).read())
+                self.seen.append((request, await Body(reader, request).read()))
                 await write_answer(writer, Answer(200, {"ETag": '"canary"'}), head_only=False)
         except (BadHttpError, TruncatedError):
             return

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from bench.servers import BIN
 from tests.faults.harness.strict_store import DEFAULT_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.faults.harness.strict_store import StrictStore
@@ -36,6 +38,16 @@ def boto(store: StrictStore, *, url: str | None = None, verify: Any = None, **co
         verify=verify,
         config=Config(**options | config),
     )
+
+
+def refused(call: Callable[..., Any], *args: Any, **arguments: Any) -> tuple[int, str]:
+    """Call an operation of boto3 that must be refused; return its status and code."""
+    try:
+        call(*args, **arguments)
+    except ClientError as error:
+        meta = error.response["ResponseMetadata"]
+        return meta["HTTPStatusCode"], error.response["Error"]["Code"]
+    raise AssertionError("it was not refused")
 
 
 def rclone(store: StrictStore, folder: Path, *arguments: str) -> str:

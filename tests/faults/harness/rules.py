@@ -127,7 +127,13 @@ def around(lie: Lie, exchange: Exchange, work: Work) -> Work:
     """Return the work with a lie around it."""
 
     async def lied() -> Answer:
-        exchange.entry.lied.append(getattr(lie, "__qualname__", str(lie)).partition(".")[0])
+        exchange.entry.lied.append(_name(lie))
         return await lie(exchange, work)
 
     return lied
+
+
+def _name(lie: Lie) -> str:
+    """Return what a lie is called: after the function that made it, or after itself."""
+    name = getattr(lie, "__qualname__", type(lie).__name__)
+    return name.removesuffix(".<locals>.lie").rpartition(".")[2]

@@ -280,7 +280,8 @@ class StrictStore:
             exchange.request,
             self.keys,
             region=self.personality.region,
-            now=self.now(),
+            # When it arrived: what takes long does not expire on the way.
+            now=exchange.entry.began + self.personality.clock_skew,
             expired_status=self.personality.expired_status,
         )
         exchange.check()
