@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, PlainSerializer
 
 from transfer.checksums import Checksum
 from transfer.model import ObjectInfo, PartLimits, Receipt
@@ -133,8 +133,8 @@ class SignParts(Wire):
     """Ask for the URLs of some parts; receipts may come along, which saves a request."""
 
     epoch: int
-    numbers: Annotated[list[Number], Field(min_length=1, max_length=MAX_BATCH)]
-    receipts: Annotated[list[WireReceipt], Field(max_length=10 * MAX_BATCH)] = []
+    numbers: Annotated[list[Number], FailFast(), Field(min_length=1, max_length=MAX_BATCH)]
+    receipts: Annotated[list[WireReceipt], FailFast(), Field(max_length=10 * MAX_BATCH)] = []
 
 
 class Signed(Wire):
@@ -163,7 +163,9 @@ class ReportParts(Wire):
     """Tell which parts have arrived."""
 
     epoch: int
-    receipts: Annotated[list[WireReceipt], Field(min_length=1, max_length=10 * MAX_BATCH)]
+    receipts: Annotated[
+        list[WireReceipt], FailFast(), Field(min_length=1, max_length=10 * MAX_BATCH)
+    ]
 
 
 class PartList(Wire):
@@ -176,7 +178,7 @@ class CompleteUpload(Wire):
     """Put the object together; receipts reported before need not be repeated."""
 
     epoch: int
-    receipts: Annotated[list[WireReceipt], Field(max_length=1_000_000)] = []
+    receipts: Annotated[list[WireReceipt], FailFast(), Field(max_length=1_000_000)] = []
     size: Size
     checksum: WireChecksum | None = None
 

@@ -6,6 +6,7 @@ from transfer.errors import (
     AccessError,
     ConnectionLostError,
     InterruptedTransferError,
+    TakenOverError,
     TransferError,
     UnsupportedError,
 )
@@ -33,6 +34,7 @@ INFO = ObjectInfo("key", 10)
 REFUSED = AccessError("no")
 GONE = ConnectionLostError("gone")
 STOPPED = InterruptedTransferError("stopped")
+TAKEN = TakenOverError("taken")
 THREE = Plan(10, 4)
 
 
@@ -114,6 +116,23 @@ def test_part_that_is_not_in_the_plan_does_not_stand_for_one_that_is_missing():
     assert machine.next() == Send(UPLOAD, THREE.part(3))
     machine.feed(Sent(receipt(3)))
     assert machine.next() == Complete(UPLOAD, (receipt(1), receipt(2), receipt(3)))
+
+
+def test_upload_of_a_former_run_stays_cut_as_it_was():
+    machine = Machine(Plan(10, 4))
+    machine.next()
+    machine.feed(Created(Upload("key", "id", 10, 5), (Receipt(1, 5, "e1"),)))
+    assert (machine.plan, machine.plan.count) == (Plan(10, 5), 2)
+    assert machine.next() == Send(Upload("key", "id", 10, 5), Plan(10, 5).part(2))
+    machine.feed(Sent(Receipt(2, 5, "e2")))
+    assert isinstance(machine.next(), Complete)
+
+
+def test_upload_that_does_not_say_how_it_is_cut_is_cut_as_planned():
+    machine = Machine(THREE)
+    machine.next()
+    machine.feed(Created(Upload("key", "id", 10, None)))
+    assert machine.plan == THREE
 
 
 def test_object_that_turns_out_to_be_there_needs_no_upload():
@@ -203,6 +222,32 @@ def test_upload_is_not_kept_for_an_error_that_stays():
     machine = moving(keep=True, sends=1)
     machine.feed(Failed(REFUSED, 1))
     assert machine.next() == Abort(UPLOAD)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_upload_that_somebody_has_taken_over_is_left_alone(keep: bool):
+    machine = moving(keep=keep, sends=2)
+    machine.feed(Failed(TAKEN, 1))
+    machine.feed(Sent(receipt(2)))
+    assert (machine.state, machine.next(), machine.error) == (State.KEPT, None, TAKEN)
+    machine = completing()
+    machine.next()
+    machine.feed(Failed(TAKEN))
+    assert (machine.state, machine.next(), machine.error) == (State.KEPT, None, TAKEN)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="taken over is noticed only if it is the first error: else it is aborted"
+)
+@pytest.mark.parametrize("first", [REFUSED, GONE])
+def test_upload_that_somebody_has_taken_over_is_left_alone_whatever_came_before(
+    first: TransferError,
+):
+    machine = moving(sends=2)
+    machine.feed(Failed(first, 1))
+    machine.feed(Failed(TAKEN, 2))
+    assert machine.next() is None
+    assert machine.state is State.KEPT
 
 
 def test_upload_is_not_kept_unasked():

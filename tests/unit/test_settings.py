@@ -20,6 +20,18 @@ def test_empty_environment_gives_the_defaults():
     assert Settings.from_env({}) == Settings()
 
 
+def test_defaults_are_those_of_the_documentation():
+    settings = Settings()
+    assert (settings.concurrency, settings.attempts) == (8, 8)
+    assert settings.max_memory == 64 * 1024 * 1024
+    assert (settings.stall_timeout, settings.connect_timeout) == (60.0, 10.0)
+    assert (settings.url_lifetime, settings.outage_patience) == (900.0, 900.0)
+    assert (settings.request_timeout, settings.presigned_download_lifetime) == (120.0, 300.0)
+    assert (settings.durability, settings.s3_addressing_style) == ("file", "auto")
+    switches = settings.tracking_insecure_tls, settings.s3_ignore_tls, settings.db_echo
+    assert not any(switches)
+
+
 def test_empty_value_is_unset():
     assert read("TRANSFER_CONCURRENCY", "") == Settings()
 
@@ -50,6 +62,7 @@ def test_name_that_is_like_no_other_points_to_the_table():
         ("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "1", "enable_download", True),
         ("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", "0", "upload_threshold", 0),
         ("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", "16MiB", "upload_part_size", 16 * MIB),
+        ("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", "1", "upload_part_size", 1),
         ("MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE", "104857600", "download_part_size", 100 * MIB),
         ("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "-1", "stall_timeout", math.inf),
         ("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "0.5", "stall_timeout", 0.5),
@@ -83,6 +96,7 @@ def test_upper_case_proxy_wins():
         ("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "-2"),
         ("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "nan"),
         ("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "inf"),
+        ("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "a minute"),
         ("TRANSFER_CONNECT_TIMEOUT", "-1"),
         ("TRANSFER_CONCURRENCY", "0"),
         ("TRANSFER_CONCURRENCY", "1025"),
@@ -90,6 +104,8 @@ def test_upper_case_proxy_wins():
         ("TRANSFER_CONCURRENCY", "+-8"),
         ("TRANSFER_OUTAGE_PATIENCE", "-1"),
         ("TRANSFER_OUTAGE_PATIENCE", "nan"),
+        ("TRANSFER_OUTAGE_PATIENCE", "inf"),
+        ("TRANSFER_OUTAGE_PATIENCE", "long"),
         ("TRANSFER_DURABILITY", "maybe"),
         ("MLFLOW_S3_UPLOAD_EXTRA_ARGS", "{"),
         ("MLFLOW_S3_UPLOAD_EXTRA_ARGS", "[1]"),
@@ -99,6 +115,28 @@ def test_value_that_cannot_be_read_names_the_variable(name: str, text: str):
     with pytest.raises(UsageError) as caught:
         read(name, text)
     assert str(caught.value).startswith(f"{name}: '{text}' is not valid; ")
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("TRANSFER_CONCURRENCY", 1, 1024),
+        ("TRANSFER_ATTEMPTS", 1, 1000),
+        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", 0, 10),
+        ("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", 1, None),
+        ("MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW", 0, None),
+        ("MLFLOW_SQLALCHEMYSTORE_POOL_RECYCLE", 1, None),
+    ],
+)
+def test_whole_numbers_have_bounds_and_the_message_says_which(
+    name: str, least: int, most: int | None
+):
+    bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
+    read(name, str(least))
+    read(name, str(most or 10**9))
+    for number in (least - 1, *([most + 1] if most is not None else [])):
+        with pytest.raises(UsageError, match=f"write a whole number {bounds}$"):
+            read(name, str(number))
 
 
 def test_secrets_are_in_no_repr_and_in_no_message():

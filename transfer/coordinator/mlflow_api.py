@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import anyio
 import anyio.lowlevel
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, FailFast, Field
 
 from transfer.coordinator.access import allow_list, allow_read, allow_write
 from transfer.coordinator.requests import (
@@ -68,7 +68,7 @@ class CompleteMessage(BaseModel):
 
     path: str
     upload_id: str | None = None
-    parts: list[PartMessage]
+    parts: Annotated[list[PartMessage], FailFast(), Field(max_length=100_000)]
 
 
 class AbortMessage(BaseModel):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
+# Somebody may send a million errors; to look at each takes longer than to find it.
+_TOLD = 100
+
 # Longer numbers are no offsets, and take time to read.
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 _LENGTH = re.compile(r"\d{1,19}")
@@ -67,6 +70,8 @@ def parsed(model: type[M]) -> Callable[[Request], Awaitable[M]]:
         try:
             return model.model_validate_json(await request.body())
         except ValidationError as error:
+            if error.error_count() > _TOLD:
+                raise RejectedError("the request is not valid, in many places") from None
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             place = ".".join(str(step) for step in first["loc"])[:100]
             raise RejectedError(f"the request is not valid: {place}: {first['msg']}") from None

@@ -10,6 +10,8 @@ from transfer.engine.expand import Filter, check_pull_target, check_target
 from transfer.engine.report import Failure, Options, Report, SomeFailedError
 from transfer.engine.run import Run
 from transfer.engine.stores import Stores
+from transfer.engine.upkeep import Collected, Left, collect, find, give_up, left_uploads
+from transfer.journal import Journal
 from transfer.mover import open_mover
 from transfer.registry import locate
 from transfer.settings import Settings
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from transfer.engine.bus import Subscription
     from transfer.events import Event
+    from transfer.journal import Record
     from transfer.locations import Location
 
     Place: TypeAlias = str | os.PathLike[str]
@@ -53,6 +56,13 @@ class Engine:
     async def __aexit__(self, *error: object) -> None:
         self._stores = None
         await self._stack.__aexit__(*error)  # type: ignore[arg-type]
+
+    @property
+    def _opened(self) -> Stores:
+        if self._stores is None:
+            msg = "an Engine is used inside `async with`"
+            raise RuntimeError(msg)
+        return self._stores
 
     async def push(
         self,
@@ -110,14 +120,31 @@ class Engine:
 
         Raises UsageError where nothing could be attempted.
         """
-        if self._stores is None:
-            msg = "an Engine is used inside `async with`"
-            raise RuntimeError(msg)
         froms, to = _located(sources), locate(_text(target))
         check_target(froms, to)
-        run = Run(self._stores, self.settings, options or Options(), self._bus.publish)
+        run = Run(self._opened, self.settings, options or Options(), self._bus.publish)
         with self._bus.calling(on_event):
             return await run.execute(froms, to)
+
+    async def unfinished(self) -> list[Left]:
+        """List what former runs have left, and what others are at."""
+        journal = Journal.from_settings(self.settings)
+        return await anyio.to_thread.run_sync(left_uploads, journal)
+
+    async def give_up(self, record_id: str) -> Record:
+        """Abort an unfinished transfer by its id (or the first digits of it).
+
+        Raises NotFoundError, BusyError if its owner is alive, and what the store says.
+        """
+        journal = Journal.from_settings(self.settings)
+        left = await anyio.to_thread.run_sync(find, journal, record_id)
+        await give_up(journal, self._opened, left.record)
+        return left.record
+
+    async def collect(self, *, older_than: float, dry_run: bool = False) -> Collected:
+        """Abort what nobody will finish: aborts that are owed, and what is older, in seconds."""
+        journal = Journal.from_settings(self.settings)
+        return await collect(journal, self._opened, older_than=older_than, dry_run=dry_run)
 
     def events(self) -> AbstractContextManager[Subscription]:
         """Return a stream of all events: `with engine.events() as events: async for ...`."""

@@ -25,7 +25,9 @@ from tests.faults.harness.sockets import reset
 Plan: TypeAlias = (
     Sequence[AnyFault] | Mapping[int, Sequence[AnyFault]] | Callable[[int], Sequence[AnyFault]]
 )
-_BUFFER = 64 * 1024
+# Of the kernel, for what clients send. With less, TCP waits for its own timers.
+_BUFFER = 256 * 1024
+_LIMIT = 32 * 1024
 
 
 @dataclass
@@ -48,9 +50,7 @@ class ChaosProxy:
         self.connections: list[Connection] = []
         self._upstream = upstream
         self._host = host
-        self._listener = Listener(
-            self._serve, limit=_BUFFER // 2, host=host, receive_buffer=_BUFFER
-        )
+        self._listener = Listener(self._serve, limit=_LIMIT, host=host, receive_buffer=_BUFFER)
 
     @property
     def port(self) -> int:
@@ -82,6 +82,12 @@ class ChaosProxy:
         """Refuse connections from now on, and reset those there are."""
         await self._listener.close()
 
+    async def until(self, condition: Callable[[Self], object], seconds: float = 10.0) -> None:
+        """Wait until something is true of the proxy; TimeoutError if it does not become so."""
+        with anyio.fail_after(seconds):
+            while not condition(self):  # noqa: ASYNC110 - conditions are the test's own
+                await anyio.sleep(0.002)
+
     async def cut(self) -> None:
         """Reset all connections there are; new ones are welcome."""
         await self._listener.cut()
@@ -110,7 +116,7 @@ class ChaosProxy:
         self, connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         up_reader, up_writer = await asyncio.open_connection(
-            self._host, self._upstream, limit=_BUFFER // 2
+            self._host, self._upstream, limit=_LIMIT
         )
         methods: list[bytes] = []
         there = Pump(connection, REQUEST, reader, up_writer, Messages(methods, responses=False))

@@ -93,7 +93,7 @@ class Listener:
     async def _to_the_end(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._serve(reader, writer)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             reset(writer)
         except Hangup as hangup:
             if hangup.rst:

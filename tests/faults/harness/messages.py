@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# What is longer is no HTTP, and has no end.
+_MAX_HEAD = 1024**2
+
+
 @dataclass(frozen=True)
 class Piece:
     """Bytes of one message; `first` and `last` say whether it begins or ends here."""
@@ -56,15 +60,18 @@ class Messages:
             return len(data)
         if self._left > 0:
             taken = min(self._left, len(data))
-            self._left -= taken
+            # Behind a chunk comes the line of the next one.
+            self._left = (self._left - taken) or (-1 if self._chunks else 0)
             return taken
         return self._take_chunk_line(data) if self._chunks else self._take_head(data)
 
     def _take_head(self, data: bytes) -> int:
         before = len(self._head)
         self._head += data
-        end = self._head.find(b"\r\n\r\n")
+        end = self._head.find(b"\r\n\r\n", max(0, before - 3))
         if end < 0:
+            if len(self._head) > _MAX_HEAD:
+                self._left = None
             return len(data)
         head = self._head[: end + 4]
         self._head = b""

@@ -98,7 +98,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Slices:
-    """Bytes pass in pieces of `size`, with a pause behind each."""
+    """Bytes pass in pieces of `size`, each after a pause."""
 
     size: int = 1
     way: Way = REQUEST

@@ -62,7 +62,7 @@ class Pump:
         """Carry bytes; returns at the end of the stream, raises Hangup at a fault's."""
         await self._faults_here()
         while data := await self._reader.read(_READ):
-            for piece in self._messages.feed(data):
+            for piece in () if self._connection.black else self._messages.feed(data):
                 await self._message(piece)
         if self._writer.can_write_eof() and not self._connection.black:
             self._writer.write_eof()
@@ -148,19 +148,24 @@ class Pump:
                 await anyio.sleep(one.seconds)
 
     async def _write(self, data: bytes) -> None:
-        size, pause = len(data), 0.0
+        size = len(data)
         for one in self._whole:
             if isinstance(one, Rate):
                 size = one.slice or max(1, int(one.per_second / 50))
-                pause = size / one.per_second
             elif isinstance(one, Slices):
-                size, pause = one.size, one.pause
+                size = one.size
         for start in range(0, len(data), max(1, size)):
+            piece = data[start : start + size]
+            await self._wait_for(piece)
             if self._connection.black:
                 return
-            piece = data[start : start + size]
             self._writer.write(piece)
             await self._writer.drain()
             self._connection.passed[self._way] += len(piece)
-            if size < len(data) or pause:
-                await anyio.sleep(pause)
+
+    async def _wait_for(self, piece: bytes) -> None:
+        for one in self._whole:
+            if isinstance(one, Rate):
+                await anyio.sleep(len(piece) / one.per_second)
+            elif isinstance(one, Slices):
+                await anyio.sleep(one.pause)

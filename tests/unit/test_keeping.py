@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from transfer.engine import keeping
+from transfer.engine.keeping import Keeper, Pair
+from transfer.errors import LocalError, TakenOverError
+from transfer.journal import Entry, Journal
+from transfer.model import ObjectInfo, Upload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def keeper(folder: Path, *, take_over: bool = False) -> Keeper:
+    return Keeper(
+        Journal(folder),
+        resume=True,
+        take_over=take_over,
+        settings=(),
+        notify=pytest.fail,
+    )
+
+
+def pair(name: str) -> Pair:
+    return Pair(f"/in/{name}", f"s3://b/{name}", ObjectInfo(name, 10), local_source=True)
+
+
+async def test_beat_goes_on_until_it_is_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(keeping, "HEARTBEAT", 0.01)
+    mine = keeper(tmp_path)
+    kept = await mine.claim(pair("a"))
+    assert kept is not None
+    with anyio.move_on_after(0.05) as scope:
+        await mine.beat()
+    assert scope.cancelled_caught
+    await kept.close()
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=TakenOverError,
+    reason="one transfer that was taken over raises in the beat, and ends the whole run",
+)
+async def test_beat_goes_on_for_others_when_one_was_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keeping, "HEARTBEAT", 0.01)
+    mine, other = keeper(tmp_path), keeper(tmp_path, take_over=True)
+    kept = await mine.claim(pair("a"))
+    assert kept is not None
+    await kept.begin(Upload("a", "id", 10, 5), ())
+    taken = await other.claim(pair("a"))
+    assert taken is not None
+    with anyio.move_on_after(0.05) as scope:
+        await mine.beat()
+    assert scope.cancelled_caught
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=LocalError,
+    reason="a transfer that ends during a beat raises there, and ends the whole run",
+)
+async def test_beat_survives_a_transfer_that_ends_in_the_middle_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keeping, "HEARTBEAT", 0.01)
+    mine = keeper(tmp_path)
+    kept = [await mine.claim(pair(name)) for name in "ab"]
+    touch = Entry.touch
+
+    def touch_and_end_all(entry: Entry) -> None:
+        """End each transfer while the beat is at the first of them."""
+        touch(entry)
+        for item in kept:
+            assert item is not None
+            item._entry.close()
+        mine._entries.clear()
+
+    monkeypatch.setattr(Entry, "touch", touch_and_end_all)
+    with anyio.move_on_after(0.05) as scope:
+        await mine.beat()
+    assert scope.cancelled_caught
