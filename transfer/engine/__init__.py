@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+import anyio.to_thread
+
 from transfer.engine.bus import EventBus
 from transfer.engine.expand import Filter, check_pull_target, check_target
 from transfer.engine.report import Failure, Options, Report, SomeFailedError

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from transfer.errors import NotFoundError, TransferError, UsageError
-from transfer.journal import Journal
 from transfer.registry import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from transfer.engine.stores import Stores
-    from transfer.journal import Record
+    from transfer.journal import Journal, Record
 
 
 @dataclass(frozen=True, slots=True)
