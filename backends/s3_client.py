@@ -136,7 +136,8 @@ def _refusal(what: str, error: sdk.ClientError) -> TransferError:
 
 def _translated(what: str, error: sdk.BotoCoreError) -> TransferError:
     """Return the error for what went wrong before there was an answer."""
-    endpoint = redact(str(error.kwargs.get("endpoint_url") or "the endpoint"))
+    url = error.kwargs.get("endpoint_url")
+    endpoint = redact(str(url)) if url else "the endpoint"
     match error:
         case (
             sdk.NoCredentialsError()

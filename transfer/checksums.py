@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,6 +56,7 @@ _LENGTHS = {
     Algorithm.SHA1: 20,
     Algorithm.SHA256: 32,
 }
+_HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,15 @@ class Checksum:
 
     @classmethod
     def parse(cls, text: str) -> Checksum:
-        """Read "crc32c:AAAAAA==", the form `str()` gives; raises ValueError."""
+        """Read "crc32c:AAAAAA==", the form `str()` gives, or "crc32c:00000000".
+
+        No digest has the same length in both, so none is mistaken. Raises ValueError.
+        """
         name, _, value = text.partition(":")
-        return cls.from_base64(Algorithm(name), value)
+        algorithm = Algorithm(name)
+        if len(value) == 2 * _LENGTHS[algorithm] and _HEXADECIMAL.fullmatch(value):
+            return cls(algorithm, bytes.fromhex(value))
+        return cls.from_base64(algorithm, value)
 
 
 class Digest(Protocol):

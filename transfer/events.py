@@ -42,11 +42,12 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A former run's upload is gone on with: `parts` of `size` bytes need not be sent again."""
+    """A former run's upload is gone on with: `parts` with `size` of `total` bytes are there."""
 
     target: str
     parts: int
     size: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,11 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class RunDone:
-    """The end of a run; `moved` in bytes, `elapsed` in seconds."""
+    """The end of a run; `moved` in bytes, `elapsed` in seconds.
+
+    `kept` of the files that failed are kept open for a later run, which need not
+    move `kept_bytes` again.
+    """
 
     done: int
     skipped: int
@@ -136,6 +141,8 @@ class RunDone:
     parts: int
     retries: int
     elapsed: float
+    kept: int = 0
+    kept_bytes: int = 0
 
 
 Event: TypeAlias = (

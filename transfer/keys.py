@@ -35,7 +35,10 @@ def check_key(key: str) -> str:
 
 
 def check_prefix(prefix: str) -> str:
-    """Return `prefix` ("" or a key with a slash behind it) if canonical, else raise BadKeyError."""
+    """Return `prefix` if it is "" or canonical, with or without a slash behind it.
+
+    Raises BadKeyError.
+    """
     if prefix:
         check_key(prefix.removesuffix("/"))
     return prefix
@@ -60,6 +63,8 @@ def relative_path(key: str) -> str:
         raise BadKeyError("an empty key has no file name")
     if "\0" in key:
         raise BadKeyError(f"key {_show(key)} has a NUL byte: no file can have this name")
+    if key.startswith("\\"):
+        raise BadKeyError(f"key {_show(key)} would leave its folder")
     segments = key.split("/")
     for segment in (*segments, *key.replace("\\", "/").split("/")):
         if segment in {".", ".."}:

@@ -88,6 +88,25 @@ def parse(text: str, style_of: Callable[[str], Style]) -> Location:
     return Location(scheme, f"{scheme}:", _decoded(key, style))
 
 
+def recorded(text: str) -> Location:
+    """Return the place that `str()` has given this of: its key is literal, whatever the scheme."""
+    if text.startswith("/"):
+        return Location("file", "file:///", text[1:])
+    scheme, _, rest = text.partition(":")
+    if not rest.startswith("//"):
+        return Location(scheme, f"{scheme}:", rest.removeprefix("/"))
+    authority, _, key = rest[2:].partition("/")
+    return Location(scheme, f"{scheme}://{authority}", key)
+
+
+def written(location: Location, style_of: Callable[[str], Style]) -> str:
+    """Return what `parse` reads as this place; user and password are left out."""
+    if style_of(location.scheme) is not Style.DECODED:
+        return str(location)
+    key = re.sub("[%?#]", lambda found: f"%{ord(found[0]):02X}", location.key)
+    return f"{redact(location.root)}/{key}"
+
+
 def local_path(location: Location) -> str:
     """Return the path of a place on this machine."""
     return "/" + location.key

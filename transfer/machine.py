@@ -18,6 +18,7 @@ aborts exactly once if it gives an open upload up.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
@@ -149,12 +150,14 @@ class IllegalEventError(Exception):
 class Machine:
     """One transfer from its plan to its end.
 
-    `keep` says whether an upload that failed for a reason that may pass, or was
-    interrupted, is left open for a later run.
+    `max_put` is the largest single PUT, in bytes. `keep` says whether an upload
+    that failed for a reason that may pass, or was interrupted, is left open for
+    a later run.
     """
 
-    def __init__(self, plan: Plan, *, keep: bool = False) -> None:
+    def __init__(self, plan: Plan, *, keep: bool = False, max_put: float = math.inf) -> None:
         self.plan = plan
+        self._max_put = max_put
         self.state = State.NEW
         self.upload: Upload | None = None
         self.info: ObjectInfo | None = None
@@ -265,7 +268,10 @@ class Machine:
 
     def _control_failed(self, error: TransferError) -> None:
         """A Put, Create, Complete or Abort failed."""
-        if self.state is State.ABORTING:
+        if self.state is State.ABORTING and isinstance(error, TakenOverError):
+            self.error = error
+            self.state = State.KEPT
+        elif self.state is State.ABORTING:
             self.abort_error = error
             self.state = State.FAILED
         elif self.state is State.CREATING and self._falls_back(error):
@@ -278,11 +284,14 @@ class Machine:
             self._give_up(error)
 
     def _falls_back(self, error: TransferError) -> bool:
-        """A store that turns out to have no multipart gets one PUT; nothing else does."""
-        return isinstance(error, UnsupportedError) and self.error is None
+        """A store that turns out to have no multipart gets one PUT, if that can hold it."""
+        fits = self.plan.size <= self._max_put
+        return isinstance(error, UnsupportedError) and self.error is None and fits
 
     def _give_up(self, error: TransferError) -> None:
-        self.error = self.error or error
+        if self.error is None or isinstance(error, TakenOverError):
+            # Whatever else went wrong: what is somebody else's is not ours to abort.
+            self.error = error
         self.state = State.ABORTING
         self._commanded = False
         self._drained()

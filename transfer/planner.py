@@ -125,8 +125,7 @@ def auto_part_size(size: int, limits: PartLimits, connections: int) -> int:
     """Return a part size that nobody had to choose: whole MiB, within the limits."""
     share = size // (connections * PARTS_PER_CONNECTION)
     wanted = min(max(share, AUTO_SMALLEST), AUTO_LARGEST)
-    unit = max(limits.granularity, MIB) if wanted >= MIB else limits.granularity
-    wanted = _up(wanted // unit * unit or unit, limits.granularity)
+    wanted = _up(wanted // MIB * MIB, limits.granularity)
     return min(
         max(wanted, _up(limits.min_size, limits.granularity)),
         limits.max_size // limits.granularity * limits.granularity,

@@ -1,29 +1,33 @@
 """What may be shown of a URL.
 
 A presigned URL is a bearer secret: whoever reads its query can use it. Messages
-show scheme, host, port and path, and say that there was a query or a user.
+show scheme, host, port and path, and say that there was a query.
 """
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
+
+_NO_URL = "<not a URL>"
 
 
 def redact(url: str) -> str:
     """Return `url` without query, fragment, user and password.
 
-    Text that is no URL comes back as "<not a URL>": it may be anything.
+    What is no URL, or cannot be taken apart, comes back as "<not a URL>": it may
+    be anything.
     """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
+        _ = parts.port
     except ValueError:
-        return "<not a URL>"
-    if ":" in host:
-        host = f"[{host}]"
-    if port is not None:
-        host += f":{port}"
-    return urlunsplit((parts.scheme, host, parts.path, "", "")) + ("?…" if parts.query else "")
+        return _NO_URL
+    if not parts.scheme:
+        return _NO_URL
+    # Not `hostname`, which is in lower case: a bucket's name is not.
+    host = parts.netloc.rpartition("@")[2]
+    slashes = "//" if url[len(parts.scheme) + 1 :].startswith("//") else ""
+    return f"{parts.scheme}:{slashes}{host}{parts.path}{'?…' if parts.query else ''}"
 
 
 def host_of(url: str) -> str:
@@ -32,5 +36,5 @@ def host_of(url: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return "<not a URL>"
+        return _NO_URL
     return f"{parts.hostname}:{port}" if port else parts.hostname or ""

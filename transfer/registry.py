@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 import anyio.to_thread
 
 from transfer.errors import MissingExtraError, UnknownSchemeError
-from transfer.locations import Style, parse
+from transfer.locations import Style, parse, written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,6 +50,11 @@ BUILTIN: dict[str, Scheme] = {
 def locate(text: str) -> Location:
     """Read a URL or a path; raises UsageError, UnknownSchemeError."""
     return parse(text, _style_of)
+
+
+def typed(location: Location) -> str:
+    """Return what `locate` reads as this place; user and password are left out."""
+    return written(location, _style_of)
 
 
 def open_root(location: Location, context: Context) -> AbstractAsyncContextManager[Store]:

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# An attempt that broke off after so many seconds had been moving bytes until then:
+# names that do not resolve and connections that are not accepted fail sooner.
+LIVELY = 120.0
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """The numbers; times in seconds.
@@ -61,7 +66,9 @@ class Operation:
 
     started: float
     attempts: int = 0
+    began: float | None = None
     first_failed: float | None = None
+    last_failed: float | None = None
     charged: int = 0
     resigned: int = 0
 
@@ -95,13 +102,13 @@ class HostHealth:
 
     def admit(self, operation: Operation, now: float) -> float:
         """Return 0 if an attempt may start now, else in how many seconds to ask again."""
-        if not self._open or self._probe is operation:
-            return 0.0
-        if self._probe is not None:
-            return min(1.0, self.policy.probe_cap)
-        if now < self._next_probe:
-            return self._next_probe - now
-        self._probe = operation
+        if self._open and self._probe is not operation:
+            if self._probe is not None:
+                return min(1.0, self.policy.probe_cap)
+            if now < self._next_probe:
+                return self._next_probe - now
+            self._probe = operation
+        operation.began = now
         return 0.0
 
     def succeeded(self, operation: Operation, now: float) -> None:
@@ -117,27 +124,20 @@ class HostHealth:
     def failed(self, operation: Operation, error: TransferError, now: float) -> float | None:
         """Return in how many seconds to try again, None to give up."""
         operation.attempts += 1
-        was_probe = self._release(operation)
+        self._release(operation)
         if not error.retryable:
             if isinstance(error, StoreError):
                 self.succeeded(operation, now)
             return None
-        if operation.first_failed is None:
-            operation.first_failed = now
         if isinstance(error, ExpiredError):
             operation.resigned += 1
             return 0.0 if operation.resigned <= self.policy.resigns else None
-        if isinstance(error, ThrottledError | DamagedInTransitError):
-            self._heard(now)
-        elif self._silent_since is None:
-            self._silent_since = now
-        if not isinstance(error, ThrottledError):
-            operation.charged += 1
+        self._learn(operation, error, now)
         if self._hopeless(operation, error, now):
             return None
         self._charge(error)
         if self._open:
-            return self._pause(now, probed=was_probe)
+            return self._pause(error, now)
         return self._delay(operation, error)
 
     def withdrawn(self, operation: Operation) -> None:
@@ -147,19 +147,41 @@ class HostHealth:
     def _heard(self, now: float) -> None:
         self._answered = now
         self._silent_since = None
+        self.dead = None
+
+    def _learn(self, operation: Operation, error: TransferError, now: float) -> None:
+        """Take in a failure: of a host that is silent, or of this operation alone.
+
+        An attempt counts against the operation if the host has answered anybody
+        since the one before: what fails in an outage says nothing of its own.
+        """
+        if _went_on_for_long(operation, error, now):
+            self._heard(now)
+            operation.first_failed = operation.last_failed = None
+            operation.charged = 0
+        last = operation.last_failed
+        counts = last is None or self._answered is None or self._answered > last
+        if isinstance(error, ThrottledError | DamagedInTransitError):
+            self._heard(now)
+            counts = isinstance(error, DamagedInTransitError)
+        elif self._silent_since is None:
+            self._silent_since = now
+        operation.charged += counts
+        if operation.first_failed is None:
+            operation.first_failed = now
+        operation.last_failed = now
 
     def _hopeless(self, operation: Operation, error: TransferError, now: float) -> bool:
-        """Whether waiting will not help; an operation that others overtake has its own trouble."""
+        """Whether waiting will not help, this operation or anybody on this host."""
         since = operation.first_failed if operation.first_failed is not None else now
         used_up = operation.charged >= self.policy.attempts
         silent = self._silent_since is not None and (
             now - self._silent_since > self.policy.patience
         )
-        if silent or (used_up and self._answered is None):
+        never_there = self._answered is None and (used_up or self._open)
+        if silent or never_there:
             self.dead = error
-        elif used_up and self._answered is not None and self._answered > since:
-            return True
-        return self.dead is not None or now - since > self.policy.patience
+        return self.dead is not None or used_up or now - since > self.policy.patience
 
     def _charge(self, error: TransferError) -> None:
         if self._open:
@@ -168,12 +190,13 @@ class HostHealth:
         self._tokens -= cost
         self._open = self._tokens < 0
 
-    def _pause(self, now: float, *, probed: bool) -> float:
-        if probed or self._next_probe <= now:
+    def _pause(self, error: TransferError, now: float) -> float:
+        """Return the seconds to the next probe, whoever will make it."""
+        if self._next_probe <= now:
             self._probes += 1
-            self._next_probe = now + min(
-                self.policy.probe_cap, self.policy.throttle_base * 2.0 ** min(self._probes - 1, 30)
-            )
+            growing = self.policy.throttle_base * 2.0 ** min(self._probes - 1, 30)
+            self._next_probe = now + min(self.policy.probe_cap, growing)
+        self._next_probe = max(self._next_probe, now + self._asked_for(error))
         return self._next_probe - now
 
     def _delay(self, operation: Operation, error: TransferError) -> float:
@@ -181,16 +204,27 @@ class HostHealth:
         exponent = min(max(operation.attempts - 1, 0), 30)
         if isinstance(error, ThrottledError):
             ceiling = min(policy.throttle_cap, policy.throttle_base * 2.0**exponent)
-            asked = min(max(error.retry_after or 0.0, 0.0), policy.throttle_cap)
-            asked = asked if policy.honour_retry_after else 0.0
-            return max(asked, self._jitter() * ceiling)
+            return max(self._asked_for(error), self._jitter() * ceiling)
         ceiling = min(policy.cap, policy.base * 2.0**exponent)
         if policy.added_jitter is not None:
             return ceiling + self._jitter() * policy.added_jitter
         return self._jitter() * ceiling
+
+    def _asked_for(self, error: TransferError) -> float:
+        """Return the pause that the server itself asks for, up to the longest we take."""
+        if not isinstance(error, ThrottledError) or not self.policy.honour_retry_after:
+            return 0.0
+        return min(max(error.retry_after or 0.0, 0.0), self.policy.throttle_cap)
 
     def _release(self, operation: Operation) -> bool:
         if self._probe is operation:
             self._probe = None
             return True
         return False
+
+
+def _went_on_for_long(operation: Operation, error: TransferError, now: float) -> bool:
+    """Whether an attempt lasted longer than any silence of a host would let it."""
+    if operation.began is None or isinstance(error, StalledError):
+        return False
+    return now - operation.began > LIVELY

@@ -56,8 +56,9 @@ def check_complete(upload: Upload, receipts: Sequence[Receipt], expected: Expect
     if last.size > part_size:
         raise IntegrityError(f"the last part has {last.size} bytes, more than {part_size}")
     total = sum(receipt.size for receipt in receipts)
-    if expected.size is not None and total != expected.size:
-        raise IntegrityError(f"the parts have {total} bytes, {expected.size} were expected")
+    for size in (expected.size, upload.size):
+        if size is not None and total != size:
+            raise IntegrityError(f"the parts have {total} bytes, {size} were expected")
 
 
 def whole_checksum(receipts: Sequence[Receipt]) -> Checksum | None:

@@ -63,7 +63,7 @@ def presign(
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
         "X-Amz-Credential": f"{credentials.access_key}/{scope}",
         "X-Amz-Date": stamp,
-        "X-Amz-Expires": str(int(min(lifetime, MAX_LIFETIME))),
+        "X-Amz-Expires": str(int(max(1, min(lifetime, MAX_LIFETIME)))),
         "X-Amz-SignedHeaders": names,
     }
     if credentials.token:

@@ -28,6 +28,8 @@ def _loop_is_never_blocked(request: pytest.FixtureRequest) -> Iterator[None]:
     guard = BlockBuster(["transfer", "backends"])
     for function in guard.functions.values():
         function.can_block_in("transfer/coordinator/database.py", {"open_database", "_upgrade"})
+        # It looks for a file of passwords before it connects.
+        function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
     guard.functions["io.TextIOWrapper.read"].can_block_in("crc32c/__init__.py", "<module>")
     guard.activate()
     try:

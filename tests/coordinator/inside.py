@@ -149,9 +149,8 @@ async def inside(
     database = folder / "sessions.db"
     if not database.exists():
         database.write_bytes(await _empty_tables())
-    chosen = ServeOptions(
-        artifacts_destination="(given)", backend_store_uri=f"sqlite:///{database}", **options
-    )
+    options.setdefault("backend_store_uri", f"sqlite:///{database}")
+    chosen = ServeOptions(artifacts_destination="(given)", **options)
     # One that is given need not be kept.
     settings = replace(settings or Settings(), signing_key="k" * 32)
     async with (
@@ -197,8 +196,9 @@ async def exact(
     headers: dict[str, str] | None = None,
     *,
     host: str = ADDRESS,
+    breaks_off: bool = False,
 ) -> Answer:
-    """Make a request whose target no client library has normalised."""
+    """Make a request whose target no client library has normalised, and whose body may be cut."""
     path, _, query = target.partition("?")
     given = {"host": host, "content-length": str(len(body))} | (headers or {})
     scope = {
@@ -218,12 +218,12 @@ async def exact(
         "state": {},
     }
     sent: list[Any] = []
-    bodies = [{"type": "http.request", "body": body, "more_body": False}]
+    bodies = [{"type": "http.request", "body": body, "more_body": breaks_off}]
 
     async def receive() -> Any:
-        if not bodies:
+        if not bodies and not breaks_off:
             await anyio.sleep_forever()
-        return bodies.pop()
+        return bodies.pop() if bodies else {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -512,6 +513,40 @@ async def test_an_abort_after_complete_takes_nothing_away(ask, objects):
     assert (await about(ask, upload, "abort")).status_code == 200
     again = await about(ask, upload, "complete", size=10)
     assert again.json() == done.json()
+    assert files_below(objects) == {"team/x": DATA}
+
+
+async def test_an_abort_waits_for_a_complete_that_is_under_way(ask, folder, objects, monkeypatch):
+    """MLflow's clients abort whatever raised, also a Complete that only took too long."""
+    upload = await opened(ask)
+    receipts = await all_sent(ask, upload)
+    begun, may_end = anyio.Event(), anyio.Event()
+    complete = folder.store.parts.complete
+
+    async def slow(*args):
+        begun.set()
+        await may_end.wait()
+        return await complete(*args)
+
+    monkeypatch.setattr(folder.store.parts, "complete", slow)
+    found = {}
+
+    async def ask_for(verb, **more):
+        found[verb] = await about(ask, upload, verb, **more)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(ask_for, "complete", size=10, receipts=receipts))
+        await begun.wait()
+        group.start_soon(ask_for, "abort")
+        await anyio.sleep(0.05)
+        assert found == {}
+        may_end.set()
+    assert {verb: answer.status_code for verb, answer in found.items()} == {
+        "complete": 200,
+        "abort": 200,
+    }
+    again = await about(ask, upload, "complete", size=10)
+    assert again.json() == found["complete"].json()
     assert files_below(objects) == {"team/x": DATA}
 
 

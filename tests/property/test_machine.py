@@ -187,7 +187,9 @@ def test_every_transfer_comes_to_a_right_end(
     if machine.state is State.KEPT:
         assert machine.error is not None
         assert isinstance(machine.error, TakenOverError) or (keep and machine.error.resumable)
-        assert (machine.upload is not None, aborts) == (True, 0)
+        assert machine.upload is not None
+        # An Abort may have been asked for before it turned out whose the upload is.
+        assert aborts <= isinstance(machine.error, TakenOverError)
     if machine.state is State.FAILED:
         assert aborts == (1 if shell.opened else 0)
 

@@ -30,7 +30,7 @@ EXAMPLES = [
     FileStarted("a", "b", 5, 0),
     PartRaised("b", 1, 2),
     Retrying("b", "part 1", 1, 0.5, "gone"),
-    Resumed("b", 3, 100),
+    Resumed("b", 3, 100, 500),
     Notice("well"),
     FileDone("a", "b", 5, 0, 1.5, Verified.CONTENT, "crc32c:AAAAAA=="),
     FileSkipped("a", "b", 5, "it is there"),

@@ -7,7 +7,6 @@ import pytest
 
 from transfer.engine import keeping
 from transfer.engine.keeping import Keeper, Pair
-from transfer.errors import LocalError, TakenOverError
 from transfer.journal import Entry, Journal
 from transfer.model import ObjectInfo, Upload
 
@@ -40,11 +39,6 @@ async def test_beat_goes_on_until_it_is_cancelled(tmp_path: Path, monkeypatch: p
     await kept.close()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=TakenOverError,
-    reason="one transfer that was taken over raises in the beat, and ends the whole run",
-)
 async def test_beat_goes_on_for_others_when_one_was_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -60,11 +54,6 @@ async def test_beat_goes_on_for_others_when_one_was_taken_over(
     assert scope.cancelled_caught
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=LocalError,
-    reason="a transfer that ends during a beat raises there, and ends the whole run",
-)
 async def test_beat_survives_a_transfer_that_ends_in_the_middle_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

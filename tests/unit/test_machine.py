@@ -236,9 +236,6 @@ def test_upload_that_somebody_has_taken_over_is_left_alone(keep: bool):
     assert (machine.state, machine.next(), machine.error) == (State.KEPT, None, TAKEN)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="taken over is noticed only if it is the first error: else it is aborted"
-)
 @pytest.mark.parametrize("first", [REFUSED, GONE])
 def test_upload_that_somebody_has_taken_over_is_left_alone_whatever_came_before(
     first: TransferError,

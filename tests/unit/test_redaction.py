@@ -28,14 +28,10 @@ def test_what_cannot_be_taken_apart_is_not_shown_at_all(url: str):
     assert host_of(url) == "<not a URL>"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="redact returns text without a scheme as it is, against its docstring"
-)
 def test_text_that_is_no_url_is_not_shown():
     assert redact("a bearer token") == "<not a URL>"
 
 
-@pytest.mark.xfail(strict=True, reason="a bucket's name is shown in lower case: another bucket")
 def test_name_of_a_bucket_is_shown_as_it_is():
     assert redact("s3://MyBucket") == "s3://MyBucket"
 

@@ -264,9 +264,6 @@ def test_failure_of_ours_says_nothing_about_the_host():
     assert host.tripped
 
 
-@pytest.mark.xfail(
-    strict=True, reason="while the breaker is open, the pause of the next probe ignores Retry-After"
-)
 def test_retry_after_is_honoured_by_an_empty_budget_too():
     host = answered()
     slow = ThrottledError("slow", retry_after=30.0)
@@ -275,9 +272,6 @@ def test_retry_after_is_honoured_by_an_empty_budget_too():
     assert pause == 30.0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="attempts of an outage count against an operation when the outage is over"
-)
 @pytest.mark.parametrize("error", [ThrottledError("still starting"), GONE])
 def test_host_that_is_back_may_stumble_once(error: TransferError):
     host, operation = answered(), Operation(1.0)
@@ -287,18 +281,12 @@ def test_host_that_is_back_may_stumble_once(error: TransferError):
     assert host.failed(operation, error, 31.0) is not None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="one attempt is two where nobody else is answered after the first failed"
-)
 @pytest.mark.parametrize("error", [GONE, DamagedInTransitError("cut")])
 def test_one_attempt_is_one(error: TransferError):
     host = answered(RetryPolicy(attempts=1))
     assert host.failed(Operation(1.0), error, 1.0) is None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="patience counts from the first failure, however long an attempt went well"
-)
 def test_attempt_that_went_well_for_an_hour_is_no_outage():
     host, operation = answered(), Operation(0.0)
     assert host.failed(operation, GONE, 10.0) is not None

@@ -114,7 +114,6 @@ def test_single_part_and_empty_object_are_complete():
     check_complete(Upload("key", "id", 0, 4), [Receipt(1, 0, "e")], Expected(0))
 
 
-@pytest.mark.xfail(strict=True, reason="the size of the upload counts only if Expected repeats it")
 def test_size_that_was_said_when_the_upload_was_opened_binds():
     with pytest.raises(IntegrityError):
         check_complete(UPLOAD, SENT[:2], Expected(None))

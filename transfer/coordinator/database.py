@@ -9,6 +9,7 @@ disk when it returns.
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from contextlib import asynccontextmanager, nullcontext
@@ -215,11 +216,10 @@ def _make_file(path: Path) -> None:
 
 def _engine_options(url: URL, settings: Settings) -> dict[str, Any]:
     # Parameters are tokens' digests and our key: they stay out of logs and errors.
-    options: dict[str, Any] = {
-        "echo": settings.db_echo,
-        "hide_parameters": True,
-        "pool_pre_ping": True,
-    }
+    options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True}
+    if settings.db_echo:
+        # SQLAlchemy's own switch would write to standard output.
+        logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)
     if settings.db_pool_class is not None:
         name = settings.db_pool_class
         name = "AsyncAdaptedQueuePool" if name == "QueuePool" else name

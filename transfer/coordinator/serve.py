@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import ssl
 import sys
@@ -18,6 +19,7 @@ from transfer.coordinator.app import create_app
 from transfer.coordinator.state import ServeOptions, open_coordinator
 from transfer.errors import UsageError
 from transfer.locations import local_path
+from transfer.redaction import redact
 from transfer.registry import locate
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ServeOptions", "serve"]
 
 _LOG = logging.getLogger("transfer.coordinator")
+_WEB = re.compile(r"https?://[^/?#\s]+")
 
 
 def serve(options: ServeOptions, settings: Settings) -> None:
@@ -48,6 +51,12 @@ def check_options(options: ServeOptions) -> None:
         _check_certificate(options.tls_cert, options.tls_key)
     if not 0 <= options.port < 65536:
         raise UsageError(f"{options.port} is no port")
+    for flag, url in (
+        ("--public-url", options.public_url),
+        ("--public-endpoint-url", options.public_endpoint_url),
+    ):
+        if url and not _WEB.match(url):
+            raise UsageError(f"{flag} {redact(url)} is no address", hint="write https://HOST")
     place = locate(options.artifacts_destination)
     if place.scheme == "file" and (path := Path(local_path(place))).exists() and not path.is_dir():
         raise UsageError(f"the destination {path} is no folder")

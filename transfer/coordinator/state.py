@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
@@ -96,7 +96,8 @@ async def open_coordinator(
         if destination is not None:
             yield await _assemble(options, settings, destination, database)
             return
-        context = Context(settings, mover, confined=True)
+        public = options.public_endpoint_url or settings.public_endpoint_url
+        context = Context(replace(settings, public_endpoint_url=public), mover, confined=True)
         opened, prefix = open_folder(locate(options.artifacts_destination), context)
         async with opened as store:
             yield await _assemble(options, settings, Destination(store, prefix), database)

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 
-from transfer.errors import LocalError, SourceChangedError, TransferError, UploadGoneError
+from transfer.errors import (
+    LocalError,
+    SourceChangedError,
+    TakenOverError,
+    TransferError,
+    UploadGoneError,
+)
 from transfer.journal import Entry, Journal, Owner, Record
 from transfer.planner import Plan
 from transfer.sources import checksum_of_source
@@ -105,11 +111,17 @@ class Keeper:
             self._notify(f"an interrupted transfer could not be resumed: {error.message}")
 
     async def beat(self) -> None:
-        """Keep saying that this process is alive; never returns."""
+        """Keep saying that this process is alive; never returns.
+
+        Whoever has lost an entry finds out by itself, before it does anything
+        that counts.
+        """
         while True:
             await anyio.sleep(HEARTBEAT)
             for entry in tuple(self._entries):
-                await anyio.to_thread.run_sync(entry.touch)
+                if entry in self._entries:
+                    with suppress(TakenOverError, LocalError):
+                        await anyio.to_thread.run_sync(entry.touch)
 
     def record(self, pair: Pair, upload: Upload, receipts: Sequence[Receipt]) -> Record:
         """Return what is written down when an upload begins, or goes on."""

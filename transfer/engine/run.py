@@ -13,7 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 
+from transfer.checksums import Algorithm, new_digest
 from transfer.engine.attempts import Attempts, Lane
 from transfer.engine.expand import Item, Lookup, expand
 from transfer.engine.grace import Grace
@@ -103,6 +105,8 @@ class Run:
     async def execute(self, sources: Sequence[Location], target: Location) -> Report:
         """Move everything; failures of single files are in the report, not raised."""
         self._started = anyio.current_time()
+        # The first use of a checksum imports its library: not on the event loop.
+        await anyio.to_thread.run_sync(new_digest, Algorithm.CRC32C)
         listed, items = anyio.create_memory_object_stream[Item](LOOKAHEAD)
         try:
             async with anyio.create_task_group() as group:
@@ -177,7 +181,11 @@ class Run:
             item,
             source,
             target,
-            Machine(cut, keep=self._options.resume and _resumable(target)),
+            Machine(
+                cut,
+                keep=self._options.resume and _resumable(target),
+                max_put=target.traits.max_put,
+            ),
             attempts=self._attempts,
             grace=self._grace,
             keeper=self._keeper,
@@ -280,10 +288,12 @@ class Run:
         """Give up what a cancelled run left open: all uploads at once."""
         for job in self._scheduler.stop(_interrupted()):
             await self._settle(_transfer(job))
-        async with anyio.create_task_group() as group:
-            while (task := self._scheduler.next()) is not None:
-                job, command = task
-                group.start_soon(self._turn, _transfer(job), command)
+        while (task := self._scheduler.next()) is not None:
+            async with anyio.create_task_group() as group:
+                while task is not None:
+                    job, command = task
+                    group.start_soon(self._turn, _transfer(job), command)
+                    task = self._scheduler.next()
 
     def _failed(self, item: Item, error: TransferError) -> None:
         source, target = str(item.source), str(item.target)

@@ -113,6 +113,8 @@ class FileTransfer(Job):
                 return Completed(await self._complete(upload, receipts))
             case Abort(upload):
                 with self._grace.finishing(cleaning_up=True):
+                    if self._kept is not None:
+                        await self._kept.check_owned()
                     await self._try("abort", partial(self._parts.abort, upload))
                 return Aborted()
 

@@ -166,11 +166,11 @@ def swap_parts(one: int, other: int) -> Lie:
 
 
 def flipped(data: bytes, at: int, bit: int = 0) -> bytes:
-    """Return bytes with one bit changed; nothing changes where there are none."""
+    """Return bytes with one bit changed; behind the end it is counted from the start again."""
     if not data:
         return data
     changed = bytearray(data)
-    changed[at] ^= 1 << bit
+    changed[at % len(data)] ^= 1 << bit
     return bytes(changed)
 
 

@@ -192,7 +192,7 @@ class StrictStore:
             await self._serve(reader, writer, self.accepted)
         except (OSError, Hangup):
             raise
-        except TruncatedError:
+        except (TruncatedError, BadHttpError):
             return
         except Exception as error:  # noqa: BLE001 - kept, and raised when the store is left
             self.crashes.append(error)
