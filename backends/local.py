@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
@@ -98,7 +100,8 @@ class LocalStore:
         """Return the file of a key; BadKeyError if the key may not be used."""
         if self._confined:
             check_key(key)
-            self._refuse_links(key)
+            with local_errors("look at", key):
+                self._refuse_links(key)
         if is_ours(key.rpartition("/")[2]):
             raise BadKeyError(f"{key!r}: names like this are reserved for unfinished transfers")
         return self._root / key
@@ -109,7 +112,7 @@ class LocalStore:
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List files below a folder, links followed unless confined."""
-        folder = self._root / prefix
+        folder = await self._path(prefix.removesuffix("/")) if prefix else self._root
         with local_errors("list", str(folder)):
             if folders:
                 return await anyio.to_thread.run_sync(
@@ -172,6 +175,7 @@ class LocalParts:
 
     def __init__(self, store: LocalStore) -> None:
         self._store = store
+        self._locks: defaultdict[str, Lock] = defaultdict(Lock)
 
     async def create(self, key: str, intent: Intent) -> Upload:
         """Make the temporary file, with its full length; DiskFullError if it will not fit."""
@@ -190,9 +194,9 @@ class LocalParts:
         """Write one part at its offset and note that it is there."""
         file = await self._file(upload)
         with local_errors("write", str(file.path)):
-            fd = await anyio.to_thread.run_sync(file.open)
+            fd = await anyio.to_thread.run_sync(file.begin, part.number)
             try:
-                await source.pour(FileSink(fd, part.span), tally)
+                await source.pour(FileSink(fd, part.span, self._locks[upload.id]), tally)
             finally:
                 os.close(fd)
             receipt = Receipt(part.number, tally.moved, etag_of(tally.checksum), tally.checksum)
@@ -208,10 +212,8 @@ class LocalParts:
         """Read what was noted, and the parts themselves if asked to."""
         file = await self._file(upload)
         with local_errors("read", str(file.path)):
-            receipts = await anyio.to_thread.run_sync(file.receipts)
-            if not reread:
-                return receipts
-            return await anyio.to_thread.run_sync(file.still_good, receipts, upload.part_size or 1)
+            part_size = upload.part_size or 1
+            return await anyio.to_thread.run_sync(partial(file.receipts, part_size, reread=reread))
 
     async def complete(
         self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
@@ -227,6 +229,7 @@ class LocalParts:
         with local_errors("write", str(file.path)):
             publish = partial(file.publish, expected.size, no_clobber=expected.no_clobber)
             found = await anyio.to_thread.run_sync(publish)
+        self._locks.pop(upload.id, None)
         return replace(_info(upload.key, found), checksum=checksum)
 
     async def abort(self, upload: Upload) -> None:
@@ -234,6 +237,7 @@ class LocalParts:
         file = await self._file(upload)
         with local_errors("clean up", str(file.path)):
             await anyio.to_thread.run_sync(file.remove)
+        self._locks.pop(upload.id, None)
 
     async def _file(self, upload: Upload) -> PartialFile:
         path = await anyio.to_thread.run_sync(self._store.path_of, upload.key)

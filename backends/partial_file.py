@@ -84,9 +84,20 @@ class PartialFile:
         except FileNotFoundError:
             raise self._gone() from None
 
+    def begin(self, number: int) -> int:
+        """Return a descriptor to write a part to; what was noted of it is in doubt from now on."""
+        fd = self.open()
+        if self.notes.exists():
+            self._append([number])
+        return fd
+
     def note(self, receipt: Receipt) -> None:
-        """Write down that a part is there; one short append, so lines do not mix."""
-        line = json.dumps([receipt.number, receipt.size, str(receipt.checksum or "")]) + "\n"
+        """Write down that a part is there."""
+        self._append([receipt.number, receipt.size, str(receipt.checksum or "")])
+
+    def _append(self, fields: list[int | str]) -> None:
+        """One short append, so lines do not mix."""
+        line = json.dumps(fields) + "\n"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(self.notes, flags, 0o600)
         try:
@@ -94,29 +105,48 @@ class PartialFile:
         finally:
             os.close(fd)
 
-    def receipts(self) -> list[Receipt]:
-        """Read what was noted, by number; a line that a crash cut short does not count."""
+    def receipts(self, part_size: int, *, reread: bool) -> list[Receipt]:
+        """Return the parts that are there, by number.
+
+        A part that was begun to be written again since it was noted is read, and
+        with `reread` all are: what has another checksum than was noted is left out.
+        """
         if not self.temporary.exists():
             raise self._gone()
-        try:
-            lines = self.notes.read_text().splitlines()
-        except FileNotFoundError:
-            return []
-        found: dict[int, Receipt] = {}
-        for line in lines:
-            with suppress(ValueError):
-                number, size, text = json.loads(line)
-                checksum = Checksum.parse(text) if text else None
-                found[number] = Receipt(number, size, etag_of(checksum), checksum)
-        return [found[number] for number in sorted(found)]
-
-    def still_good(self, receipts: list[Receipt], part_size: int) -> list[Receipt]:
-        """Return the receipts of parts whose bytes have the checksum that was noted."""
+        noted, doubtful = self._read_notes()
+        if reread:
+            doubtful = set(noted)
+        receipts = [noted[number] for number in sorted(noted)]
+        if not doubtful:
+            return receipts
         fd = os.open(self.temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            return [r for r in receipts if _has(fd, r, (r.number - 1) * part_size)]
+            return [
+                r
+                for r in receipts
+                if r.number not in doubtful or _has(fd, r, (r.number - 1) * part_size)
+            ]
         finally:
             os.close(fd)
+
+    def _read_notes(self) -> tuple[dict[int, Receipt], set[int]]:
+        """Return the last receipt of each part, and the parts begun again since then.
+
+        A line that a crash cut short does not count.
+        """
+        found: dict[int, Receipt] = {}
+        doubtful: set[int] = set()
+        lines = self.notes.read_text().splitlines() if self.notes.exists() else []
+        for line in lines:
+            with suppress(ValueError):
+                number, *more = json.loads(line)
+                doubtful.add(number)
+                if more:
+                    size, text = more
+                    checksum = Checksum.parse(text) if text else None
+                    found[number] = Receipt(number, size, etag_of(checksum), checksum)
+                    doubtful.discard(number)
+        return found, doubtful & found.keys()
 
     def check_content(self, wanted: Checksum) -> None:
         """Raise IntegrityError unless the whole file has this checksum."""
@@ -126,7 +156,9 @@ class PartialFile:
         finally:
             os.close(fd)
         if found != wanted:
-            raise IntegrityError(f"{self.path}: the content has checksum {found}, not {wanted}")
+            raise IntegrityError(
+                f"{self.path}: the content has checksum {found.shown}, not {wanted.shown}"
+            )
 
     def publish(self, size: int | None, *, no_clobber: bool) -> os.stat_result:
         """Make the file durable and give it its name: file, rename, folder, in this order."""

@@ -86,6 +86,11 @@ class Checksum:
             msg = f"{text[:64]!r} is not base64"
             raise ValueError(msg) from error
 
+    @property
+    def shown(self) -> str:
+        """For people: "sha256:" and what `sha256sum` would print."""
+        return f"{self.algorithm}:{self.value.hex()}"
+
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.base64}"
 

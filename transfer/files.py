@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from transfer.checksums import new_digest
 from transfer.errors import (
+    BadKeyError,
     DiskFullError,
     LocalError,
     NotFoundError,
@@ -26,6 +27,7 @@ from transfer.store import Extent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from threading import Lock
 
     from typing_extensions import Buffer
 
@@ -108,8 +110,8 @@ class FileSink:
 
     __slots__ = ("_extent",)
 
-    def __init__(self, fd: int, span: Span) -> None:
-        self._extent = Extent(fd, span)
+    def __init__(self, fd: int, span: Span, lock: Lock | None = None) -> None:
+        self._extent = Extent(fd, span, lock=lock)
 
     @property
     def extent(self) -> Extent:
@@ -182,6 +184,8 @@ def translated(error: OSError, action: str, path: str) -> TransferError:
             return DiskFullError(message, hint="free some space and run it again")
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return LocalError(message, hint="check the permissions")
+        case errno.ENAMETOOLONG:
+            return BadKeyError(message)
         case errno.EISDIR:
             return LocalError(message, hint="name a file")
         case errno.EMFILE | errno.ENFILE:

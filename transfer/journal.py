@@ -113,10 +113,21 @@ class Journal:
 
     def records(self) -> Iterator[tuple[Record, bool]]:
         """Yield all records, each with whether its owner is alive."""
+        for path, record in self._read_all():
+            yield record, is_held(path, record)
+
+    def known(self) -> dict[str, Record]:
+        """Return all records by their names; none where they cannot be read."""
+        try:
+            return {record.id: record for _, record in self._read_all()}
+        except OSError:
+            return {}
+
+    def _read_all(self) -> Iterator[tuple[Path, Record]]:
         for path in sorted(self._folder.glob("*.journal")):
             record = _read(path)
             if record is not None:
-                yield record, is_held(path, record)
+                yield path, record
 
 
 class Entry:

@@ -25,6 +25,7 @@ from transfer.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from threading import Lock
 
     from typing_extensions import Buffer
 
@@ -51,12 +52,14 @@ class Extent:
 
     `check` is called, in a thread, when all bytes of a source were read and
     before the last of them is let go: it raises SourceChangedError if they
-    cannot be trusted.
+    cannot be trusted. Who writes from a thread holds `lock` while it does:
+    several writers of one file would spin on the kernel's lock.
     """
 
     fd: int
     span: Span
     check: Callable[[], None] | None = None
+    lock: Lock | None = None
 
 
 class Sink(Protocol):

@@ -48,14 +48,23 @@ class Tally:
         if self._digest is not None and self._algorithm is not None:
             self._digest = new_digest(self._algorithm)
 
+    @property
+    def hashes(self) -> bool:
+        """Whether the bytes have to be seen, and not only counted."""
+        return self._digest is not None
+
     def update(self, data: Buffer) -> None:
         """Count and hash the next bytes; a memoryview must be of bytes."""
-        if self._digest is not None:
-            self._digest.update(data)
+        self.hash(data)
         self.moved += len(memoryview(data))
 
+    def hash(self, data: Buffer) -> None:
+        """Hash bytes that `advance` counts."""
+        if self._digest is not None:
+            self._digest.update(data)
+
     def advance(self, count: int) -> None:
-        """Count bytes that are not seen here (sendfile); such a tally has no checksum."""
+        """Count bytes that are hashed apart, or not at all."""
         self.moved += count
 
     @property

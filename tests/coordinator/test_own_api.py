@@ -133,7 +133,6 @@ async def test_an_upload_that_the_store_refuses_leaves_nothing(ask, folder, obje
     assert files_below(objects) == {"team/x": b"old"}
 
 
-@pytest.mark.xfail(strict=True, reason="LocalStore raises OSError, not TransferError, here")
 async def test_a_name_that_no_file_can_have_is_refused(ask, folder):
     for answer in (
         await ask.post(f"{OWN}/uploads", new_upload("n" * 300)),
@@ -377,6 +376,19 @@ async def test_complete_is_the_object_and_the_same_again(ask, objects):
     assert others == [first, first]
     assert files_below(objects) == {"team/x": DATA}
     assert (await ask.get(f"{OWN}/objects/team/x")).json() == first
+
+
+async def test_a_hash_that_does_not_follow_from_the_parts_is_proved_too(ask, objects):
+    upload = await opened(ask)
+    receipts = [receipt | {"checksum": None} for receipt in await all_sent(ask, upload)]
+    sha256 = str(checksum_of(Algorithm.SHA256, DATA))
+    wrong = str(checksum_of(Algorithm.SHA256, b""))
+    message = {"size": 10, "receipts": receipts}
+    answer = await about(ask, upload, "complete", checksum=wrong, **message)
+    assert (answer.status_code, answer.json()["code"]) == (409, "integrity")
+    answer = await about(ask, upload, "complete", checksum=sha256, **message)
+    assert (answer.status_code, answer.json()["checksum"]) == (200, sha256)
+    assert (await ask.get(f"{OWN}/objects/team/x")).json()["checksum"] == sha256
 
 
 async def test_complete_at_the_same_time_is_done_once(ask, folder, objects, monkeypatch):

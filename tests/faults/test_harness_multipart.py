@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -348,3 +350,12 @@ async def test_many_parts_are_listed_in_pages(store, hand):
         found.append(marker)
     assert found == [15, 30, 40]
     assert reply.tag("IsTruncated") == "false"
+
+
+async def test_a_page_has_a_thousand_parts(store, hand):
+    await hand.put(1, CUT[0])
+    [upload] = store.open_uploads
+    upload.parts = {number: replace(upload.parts[1], number=number) for number in range(1, 1002)}
+    reply = await hand.ask("GET")
+    assert reply.body.count(b"<Part>") == 1000
+    assert (reply.tag("IsTruncated"), reply.tag("NextPartNumberMarker")) == ("true", "1000")

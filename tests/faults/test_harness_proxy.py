@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-import aiohttp
 import anyio
 import pytest
 
-from tests.faults.harness import AWS, ChaosProxy, StrictStore
+from tests.faults.harness import AWS, BUCKET, ChaosProxy, StrictStore, in_thread
 from tests.faults.harness import network as n
 from tests.faults.harness.by_hand import begun, exchange, parsed, presigned, send
+from tests.faults.harness.clients import boto
 from tests.faults.harness.messages import Messages
 
 BODY = bytes(range(250)) * 4
@@ -29,21 +29,13 @@ async def kept(store):
     return store
 
 
-def put(proxy, store, body=BODY):
-    """Return a PUT that ends its connection, signed for the proxy's address."""
-    message = presigned(store, "PUT", "a", body=body).but(more={"Connection": "close"})
-    return resigned(proxy, store, message)
+def put(store, body=BODY):
+    """Return a PUT that ends its connection; it is signed for the store's own address."""
+    return presigned(store, "PUT", "a", body=body).but(more={"Connection": "close"})
 
 
-def get(proxy, store, **more):
-    message = presigned(store, "GET", "a").but(more={"Connection": "close", **more})
-    return resigned(proxy, store, message)
-
-
-def resigned(proxy, store, message):
-    """The store believes the Host that is signed: let that be its own."""
-    del proxy
-    return message.but(without="host", more={"Host": f"127.0.0.1:{store.port}"})
+def get(store):
+    return presigned(store, "GET", "a").but(more={"Connection": "close"})
 
 
 async def asked(proxy, message, **how):
@@ -55,21 +47,24 @@ async def asked(proxy, message, **how):
 
 async def test_bytes_pass(store):
     async with ChaosProxy(store.port) as proxy:
-        assert (await send(proxy, put(proxy, store))).status == 200
-        assert (await send(proxy, get(proxy, store))).body == BODY
+        assert (await send(proxy, put(store))).status == 200
+        assert (await send(proxy, get(store))).body == BODY
         assert store.objects["a"].data == BODY
         first = proxy.connections[0]
-        assert first.passed["request"] == len(put(proxy, store).head) + 1000
+        assert first.passed["request"] == len(put(store).head) + 1000
         assert proxy.hits == []
 
 
-async def test_signatures_for_the_proxy_s_address_hold(store):
-    async with ChaosProxy(store.port) as proxy, aiohttp.ClientSession() as session:
-        message = presigned(store, "PUT", "a", body=BODY)
-        headers = {"Host": f"127.0.0.1:{store.port}"}
-        url = proxy.url + message.target
-        async with session.put(url, data=BODY, headers=headers) as answer:
-            assert answer.status == 200
+def test_a_client_that_signs_for_the_proxy_s_address():
+    with in_thread(StrictStore()) as store:
+        plan = {1: [n.Reset(300)], 2: [n.Close(10, n.RESPONSE)]}
+        with in_thread(ChaosProxy(store.port, plan)) as proxy:
+            client = boto(store, url=proxy.url, retries={"total_max_attempts": 3})
+            client.put_object(Bucket=BUCKET, Key="a", Body=BODY)
+            client.close()
+            assert [len(one.hits) for one in proxy.connections] == [1, 1, 0]
+        assert store.objects["a"].data == BODY
+        assert store.environ_for(proxy.url)["MLFLOW_S3_ENDPOINT_URL"] == proxy.url
 
 
 # --- At a byte
@@ -78,7 +73,7 @@ async def test_signatures_for_the_proxy_s_address_hold(store):
 @pytest.mark.parametrize("at", [0, 1, 500, 1200])
 async def test_a_reset_in_a_request(store, at):
     async with ChaosProxy(store.port, [n.Reset(at)]) as proxy:
-        assert await asked(proxy, put(proxy, store)) == b""
+        assert await asked(proxy, put(store)) == b""
         assert proxy.connections[0].passed == {"request": at, "response": 0}
         assert proxy.hits == [n.Reset(at)]
         await store.until(lambda s: all(entry.ended for entry in s.log))
@@ -88,7 +83,7 @@ async def test_a_reset_in_a_request(store, at):
 @pytest.mark.parametrize("at", [0, 1, 100, 1000])
 async def test_a_reset_in_a_response(kept, at):
     async with ChaosProxy(kept.port, [n.Reset(at, n.RESPONSE)]) as proxy:
-        reader, writer = await begun(proxy.port, get(proxy, kept).head)
+        reader, writer = await begun(proxy.port, get(kept).head)
         assert len(await reader.readexactly(at)) == at
         with pytest.raises(ConnectionResetError):
             await reader.read()
@@ -99,7 +94,7 @@ async def test_a_reset_in_a_response(kept, at):
 
 async def test_the_last_byte_of_a_request_can_be_the_one(store):
     async with ChaosProxy(store.port) as proxy:
-        whole = put(proxy, store)
+        whole = put(store)
         proxy.plan = [n.Reset(len(whole.head) + 999)]
         assert await asked(proxy, whole) == b""
         await store.until(lambda s: s.log and s.log[0].ended)
@@ -109,25 +104,25 @@ async def test_the_last_byte_of_a_request_can_be_the_one(store):
 @pytest.mark.parametrize("at", [100, 400])
 async def test_a_response_that_is_closed_too_early(kept, at):
     async with ChaosProxy(kept.port, [n.Close(at, n.RESPONSE)]) as proxy:
-        assert len(await asked(proxy, get(proxy, kept))) == at
+        assert len(await asked(proxy, get(kept))) == at
 
 
 async def test_a_byte_that_flips(store):
     async with ChaosProxy(store.port) as proxy:
-        message = put(proxy, store)
+        message = put(store)
         proxy.plan = [n.Flip(len(message.head) + 7, bit=3)]
         assert (await send(proxy, message)).status == 200
         stored = store.objects["a"].data
         assert [place for place in range(1000) if stored[place] != BODY[place]] == [7]
         assert stored[7] == BODY[7] ^ 8
         proxy.plan = [n.Flip(0, n.RESPONSE), n.Flip(1, n.RESPONSE)]
-        assert (await asked(proxy, get(proxy, store))).startswith(b"IUTP/1.1 200")
+        assert (await asked(proxy, get(store))).startswith(b"IUTP/1.1 200")
 
 
 @pytest.mark.parametrize("way", [n.REQUEST, n.RESPONSE])
 async def test_a_black_hole(kept, way):
     async with ChaosProxy(kept.port, [n.Blackhole(50, way)]) as proxy:
-        message = put(proxy, kept)
+        message = put(kept)
         with pytest.raises(TimeoutError):
             await asked(proxy, message, seconds=0.05)
         # It takes everything, for ever.
@@ -143,7 +138,7 @@ async def test_a_black_hole(kept, way):
 
 async def test_nobody_reads_any_more(store):
     async with ChaosProxy(store.port, [n.HalfOpen(100)]) as proxy:
-        message = put(proxy, store, bytes(20_000_000))
+        message = put(store, bytes(20_000_000))
         _, writer = await begun(proxy.port, message.head)
         with pytest.raises(TimeoutError):
             await poured(writer, message.body)
@@ -161,7 +156,7 @@ async def poured(writer, data):
 async def test_a_pause(kept):
     async with ChaosProxy(kept.port, [n.Pause(10, n.RESPONSE, seconds=0.03)]) as proxy:
         began = time.monotonic()
-        assert (await send(proxy, get(proxy, kept))).body == BODY
+        assert (await send(proxy, get(kept))).body == BODY
         assert time.monotonic() - began >= 0.03
 
 
@@ -173,7 +168,7 @@ async def test_several_faults_at_their_places(kept):
         n.Close(8, n.RESPONSE),
     ]
     async with ChaosProxy(kept.port, plan) as proxy:
-        assert await asked(proxy, get(proxy, kept)) == b"ITTP/0.1"
+        assert await asked(proxy, get(kept)) == b"ITTP/0.1"
         assert [type(hit) for hit in proxy.hits] == [n.Flip, n.Pause, n.Flip, n.Close]
 
 
@@ -183,7 +178,7 @@ async def test_several_faults_at_their_places(kept):
 async def test_faults_of_the_second_exchange(kept):
     plan = [n.Flip(9, n.RESPONSE, message=2), n.Reset(20, n.REQUEST, message=3)]
     async with ChaosProxy(kept.port, plan) as proxy:
-        head = get(proxy, kept).but(without="connection").head
+        head = get(kept).but(without="connection").head
         reader, writer = await begun(proxy.port, head)
         answers = []
         for _ in range(2):
@@ -200,17 +195,17 @@ async def test_faults_of_the_second_exchange(kept):
 
 async def test_the_last_byte_is_missing(kept):
     async with ChaosProxy(kept.port, [n.DropLast()]) as proxy:
-        reply = parsed(await asked(proxy, get(proxy, kept)))
+        reply = parsed(await asked(proxy, get(kept)))
         assert (reply.headers["content-length"], reply.body) == ("1000", BODY[:-1])
         proxy.plan = [n.DropLast(n.REQUEST)]
-        assert await asked(proxy, put(proxy, kept)) == b""
+        assert await asked(proxy, put(kept)) == b""
         await kept.until(lambda s: s.log[-1].ended)
         assert kept.log[-1].received == 999
 
 
 async def test_an_answer_that_comes_twice(kept):
     async with ChaosProxy(kept.port, [n.Duplicate(garbage=b"\r\n\r\n")]) as proxy:
-        data = await asked(proxy, get(proxy, kept))
+        data = await asked(proxy, get(kept))
         once = data[: len(data) // 2 - 2]
         assert data == once + b"\r\n\r\n" + once
         assert once.endswith(BODY)
@@ -219,7 +214,7 @@ async def test_an_answer_that_comes_twice(kept):
 async def test_an_answer_twice_on_a_connection_that_is_used_again(kept):
     """What a client with keep-alive makes of it: it must not take the copy for the next answer."""
     async with ChaosProxy(kept.port, {1: [n.Duplicate()]}) as proxy:
-        head = get(proxy, kept).but(without="connection").head
+        head = get(kept).but(without="connection").head
         reader, writer = await begun(proxy.port, head)
         for _ in range(2):
             await reader.readuntil(b"\r\n\r\n")
@@ -234,14 +229,14 @@ async def test_an_answer_twice_on_a_connection_that_is_used_again(kept):
 async def test_latency(kept):
     async with ChaosProxy(kept.port, [n.Latency(0.03)]) as proxy:
         began = time.monotonic()
-        assert (await send(proxy, get(proxy, kept))).body == BODY
+        assert (await send(proxy, get(kept))).body == BODY
         assert 0.03 <= time.monotonic() - began < 5
 
 
 async def test_rate(store):
     async with ChaosProxy(store.port, [n.Rate(50_000)]) as proxy:
         began = time.monotonic()
-        message = put(proxy, store)
+        message = put(store)
         size = len(message.head) + 1000
         assert (await send(proxy, message)).status == 200
         assert size / 50_000 * 0.9 <= time.monotonic() - began < 5
@@ -249,8 +244,8 @@ async def test_rate(store):
 
 async def test_a_byte_at_a_time(store):
     async with ChaosProxy(store.port, [n.Slices(1), n.Slices(7, n.RESPONSE)]) as proxy:
-        assert (await send(proxy, put(proxy, store))).status == 200
-        assert (await send(proxy, get(proxy, store))).body == BODY
+        assert (await send(proxy, put(store))).status == 200
+        assert (await send(proxy, get(store))).body == BODY
 
 
 # --- Connections
@@ -259,8 +254,8 @@ async def test_a_byte_at_a_time(store):
 async def test_connections_that_are_refused(kept):
     async with ChaosProxy(kept.port, {1: [n.Refused()], 2: [n.Refused()]}) as proxy:
         for _ in range(2):
-            assert await asked(proxy, get(proxy, kept)) == b""
-        assert (await send(proxy, get(proxy, kept))).body == BODY
+            assert await asked(proxy, get(kept)) == b""
+        assert (await send(proxy, get(kept))).body == BODY
         assert kept.accepted == 2  # one for the fixture's PUT
 
 
@@ -277,7 +272,7 @@ async def test_down_and_up_again(kept):
             await begun(port, b"")
         await proxy.up()
         assert proxy.port == port
-        assert (await send(proxy, get(proxy, kept))).body == BODY
+        assert (await send(proxy, get(kept))).body == BODY
 
 
 async def test_cutting_what_there_is(kept):
@@ -288,7 +283,7 @@ async def test_cutting_what_there_is(kept):
         with pytest.raises(ConnectionResetError):
             await reader.read()
         writer.transport.abort()
-        assert (await send(proxy, get(proxy, kept))).body == BODY
+        assert (await send(proxy, get(kept))).body == BODY
 
 
 async def test_nobody_behind_it():

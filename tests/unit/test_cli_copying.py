@@ -11,7 +11,7 @@ from transfer.cli.copying import Outcome, ending_of, sink_of
 from transfer.cli.flags import CopyFlags
 from transfer.engine import Failure, Report
 from transfer.engine.bus import Subscription
-from transfer.errors import NotFoundError, UsageError
+from transfer.errors import ConnectionLostError, NotFoundError, UsageError
 from transfer.events import FileSkipped, Interrupted, RunDone
 from transfer.sinks import Ending
 from transfer.sinks.jsonlines import JsonLines
@@ -46,20 +46,42 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch):
     assert type(sink_of(flags(), on_terminal=True)) is Lines
 
 
+def ended(values: dict[str, object] | None = None, **outcome: object) -> Ending:
+    return ending_of(Outcome(**outcome), flags(**values or {}))
+
+
+def done(*, files: int = 0, kept: int = 0) -> RunDone:
+    return RunDone(files, 0, 0, 10, 0, 0, 1.0, kept, kept * 5)
+
+
 def test_endings():
     missing = Failure("a", "b", NotFoundError("no a"))
     skipped = FileSkipped("a", "b", 1, "there")
-    assert ending_of(Outcome(report=Report())) == Ending(0)
-    assert ending_of(Outcome(report=Report(failed=[missing]))) == Ending(3)
-    assert ending_of(Outcome(report=Report(failed=[missing], skipped=[skipped]))) == Ending(1)
+    assert ended(report=Report()) == Ending(0)
+    assert ended(report=Report(failed=[missing])) == Ending(3)
+    assert ended(report=Report(failed=[missing], skipped=[skipped])) == Ending(1)
     bad = UsageError("no", hint="yes")
-    assert ending_of(Outcome(error=bad)) == Ending(2, "no; yes")
-    assert ending_of(Outcome(signal=signal.SIGINT)) == Ending(130, interrupted=True)
-    assert ending_of(Outcome(signal=signal.SIGTERM)) == Ending(143, interrupted=True)
+    assert ended(error=bad) == Ending(2, "no; yes")
+    assert ended(signal=signal.SIGINT) == Ending(130, interrupted=True)
+    assert ended(signal=signal.SIGTERM) == Ending(143, interrupted=True)
 
 
 def test_a_signal_that_came_too_late_interrupted_nothing():
-    assert ending_of(Outcome(report=Report(), signal=signal.SIGINT)) == Ending(0)
+    assert ended(report=Report(), signal=signal.SIGINT) == Ending(0)
+
+
+def test_the_command_that_goes_on(monkeypatch):
+    monkeypatch.chdir("/")
+    assert ended(summary=done(), signal=signal.SIGINT).resume is None
+    assert ended(summary=done(kept=1), signal=signal.SIGINT).resume == "transfer push /a /b"
+    # What has arrived need not be sent again, unless it is compared anyway.
+    both = done(files=1, kept=1)
+    assert ended(summary=both, signal=signal.SIGINT).resume == "transfer push --skip-existing /a /b"
+    again = ended({"checksum": True}, summary=both, signal=signal.SIGINT).resume
+    assert again == "transfer push --checksum /a /b"
+    gone = Failure("a", "b", ConnectionLostError("the connection broke"))
+    lost = ended(summary=done(kept=1), report=Report(failed=[gone]))
+    assert lost == Ending(5, resume="transfer push /a /b")
 
 
 class Left(BaseException):

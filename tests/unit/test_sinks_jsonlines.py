@@ -64,9 +64,9 @@ def test_progress_comes_once_a_second(output):
 
 def test_the_summary_is_last_and_knows_all(output):
     output.sink(FAILED)
-    output.sink(RunDone(3, 1, 1, 30, 4, 2, 1.5))
+    output.sink(RunDone(3, 1, 1, 30, 4, 2, 1.5, 1, 20))
     assert len(output.lines) == 1
-    output.sink.close(Ending(1))
+    output.sink.close(Ending(1, resume="transfer push /a /b"))
     assert output.objects[-1] == {
         "event": "summary",
         "done": 3,
@@ -76,9 +76,12 @@ def test_the_summary_is_last_and_knows_all(output):
         "parts": 4,
         "retries": 2,
         "elapsed": 1.5,
+        "kept": 1,
+        "kept_bytes": 20,
         "exit_code": 1,
         "interrupted": False,
         "error": None,
+        "resume": "transfer push /a /b",
         "failures": [{"source": "/a", "target": "/b", "code": "store", "error": "refused"}],
     }
 

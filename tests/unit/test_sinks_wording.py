@@ -255,7 +255,6 @@ def test_an_interrupted_run_says_what_it_leaves():
     assert ended(Ending(130, interrupted=True)) == ["transfer: interrupted, nothing copied"]
     two = RunDone(2, 0, 3, 2 * MIB, 0, 0, 1.0)
     (line,) = ended(Ending(130, interrupted=True), two, QUIET)
-    assert line == (
-        "transfer: interrupted, 2 files copied (2.00 MiB);"
-        " --skip-existing leaves out what has arrived"
-    )
+    assert line == "transfer: interrupted, 2 files copied (2.00 MiB)"
+    again = Ending(130, interrupted=True, resume="transfer push --skip-existing a b")
+    assert ended(again, two, QUIET) == [f"{line}; to go on:", "transfer push --skip-existing a b"]

@@ -18,18 +18,25 @@ from transfer.cli.options import (
     AllowedHosts,
     ArtifactsDestination,
     BackendStoreUri,
+    Checksum,
     Concurrency,
+    DryCollection,
     DryRun,
     EndpointUrl,
     Exclude,
+    Expect,
     Host,
     Include,
     InsecureNoAuth,
     Json,
+    JsonList,
     Markdown,
     Metadata,
     NoClobber,
     NoProgress,
+    NoResume,
+    OlderThan,
+    OptionalId,
     PartSize,
     Port,
     PublicEndpointUrl,
@@ -37,8 +44,10 @@ from transfer.cli.options import (
     Quiet,
     ReadOnly,
     RequireAuth,
+    RequireVerified,
     SkipExisting,
     Sources,
+    TakeOver,
     Target,
     Timeout,
     TlsCert,
@@ -47,6 +56,7 @@ from transfer.cli.options import (
     TokenName,
     TokenPrefix,
     Tracebacks,
+    TransferId,
     Verbose,
 )
 
@@ -64,6 +74,12 @@ PULL_HELP = (
     "Copy objects and folders to this machine."
     + _PLACES
     + "DST is a path; one object becomes DST itself, unless it is a folder or ends with a slash."
+)
+VERIFY_HELP = (
+    "Compare files and folders with their copies."
+    + _PLACES.rstrip("\n")
+    + " SRC and DST are those of `push`. Contents decide; nothing is moved, and what"
+    " else is in DST is not looked at."
 )
 
 # Help in plain text: drawn by rich it would take twice the time.
@@ -108,7 +124,8 @@ class CopyCommand(TyperCommand):
         return ["[OPTIONS]", "SRC...", "DST"]
 
 
-def copy(
+@app.command(cls=CopyCommand, help=PUSH_HELP, epilog=EPILOG)
+def push(
     context: typer.Context,
     sources: Sources,
     target: Target,
@@ -119,7 +136,11 @@ def copy(
     exclude: Exclude = None,
     dry_run: DryRun = False,
     skip_existing: SkipExisting = False,
+    checksum: Checksum = False,
     no_clobber: NoClobber = False,
+    require_verified: RequireVerified = False,
+    no_resume: NoResume = False,
+    take_over: TakeOver = False,
     metadata: Metadata = None,
     endpoint_url: EndpointUrl = None,
     timeout: Timeout = None,
@@ -128,12 +149,101 @@ def copy(
     verbose: Verbose = 0,
     json: Json = False,
 ) -> None:
-    """Copy: `push` and `pull` differ in where to, and in nothing else."""
+    """Copy to a store."""
     guarded(partial(_copy, context), verbose)
 
 
-app.command("push", cls=CopyCommand, help=PUSH_HELP, epilog=EPILOG)(copy)
-app.command("pull", cls=CopyCommand, help=PULL_HELP, epilog=EPILOG)(copy)
+@app.command(cls=CopyCommand, help=PULL_HELP, epilog=EPILOG)
+def pull(
+    context: typer.Context,
+    sources: Sources,
+    target: Target,
+    *,
+    concurrency: Concurrency = None,
+    part_size: PartSize = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    dry_run: DryRun = False,
+    skip_existing: SkipExisting = False,
+    checksum: Checksum = False,
+    no_clobber: NoClobber = False,
+    require_verified: RequireVerified = False,
+    expect: Expect = None,
+    no_resume: NoResume = False,
+    take_over: TakeOver = False,
+    metadata: Metadata = None,
+    endpoint_url: EndpointUrl = None,
+    timeout: Timeout = None,
+    no_progress: NoProgress = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    json: Json = False,
+) -> None:
+    """Copy to this machine."""
+    guarded(partial(_copy, context), verbose)
+
+
+@app.command(cls=CopyCommand, help=VERIFY_HELP, epilog=EPILOG)
+def verify(
+    context: typer.Context,
+    sources: Sources,
+    target: Target,
+    *,
+    concurrency: Concurrency = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    endpoint_url: EndpointUrl = None,
+    no_progress: NoProgress = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    json: Json = False,
+) -> None:
+    """Compare."""
+    guarded(partial(_copy, context), verbose)
+
+
+@app.command()
+def ps(*, json: JsonList = False, verbose: Tracebacks = 0) -> None:
+    """List unfinished transfers, those under way included."""
+    guarded(partial(_list_unfinished, as_json=json), verbose)
+
+
+@app.command(epilog=EPILOG)
+def resume(
+    context: typer.Context,
+    transfer_id: OptionalId = "",
+    *,
+    take_over: TakeOver = False,
+    concurrency: Concurrency = None,
+    no_progress: NoProgress = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    json: Json = False,
+) -> None:
+    """Go on with an unfinished transfer, from any folder."""
+    guarded(partial(_resume, context), verbose)
+
+
+@app.command()
+def abort(transfer_id: TransferId, *, verbose: Tracebacks = 0) -> None:
+    """Give an unfinished transfer up, and free what has arrived of it."""
+    guarded(partial(_abort, transfer_id), verbose)
+
+
+@app.command()
+def gc(
+    *,
+    older_than: OlderThan = "24h",
+    dry_run: DryCollection = False,
+    json: JsonList = False,
+    verbose: Tracebacks = 0,
+) -> None:
+    """Give up unfinished transfers that nobody will go on with.
+
+    Those that are under way are left alone. What could not be given up when it
+    failed is tried again, whatever its age.
+    """
+    guarded(partial(_collect, older_than, dry_run=dry_run, as_json=json), verbose)
 
 
 @app.command()
@@ -197,6 +307,31 @@ def _copy(context: typer.Context) -> int:
     from transfer.cli.copying import copy_files
 
     return copy_files(context.info_name, context.params)
+
+
+def _list_unfinished(*, as_json: bool) -> int:
+    from transfer.cli.unfinished import list_unfinished
+
+    return list_unfinished(as_json=as_json)
+
+
+def _resume(context: typer.Context) -> int:
+    from transfer.cli.unfinished import resume
+
+    params = dict(context.params)
+    return resume(params.pop("transfer_id"), params)
+
+
+def _abort(transfer_id: str) -> int:
+    from transfer.cli.unfinished import abort
+
+    return abort(transfer_id)
+
+
+def _collect(older_than: str, *, dry_run: bool, as_json: bool) -> int:
+    from transfer.cli.unfinished import collect
+
+    return collect(older_than, dry_run=dry_run, as_json=as_json)
 
 
 def _serve(context: typer.Context) -> int:

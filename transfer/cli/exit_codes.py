@@ -78,3 +78,9 @@ def code_of_run(failures: Iterable[type[Exception]], others: int) -> int:
     if not codes:
         return OK
     return codes.pop() if len(codes) == 1 and not others else FAILED
+
+
+def code_of_comparison(failures: Iterable[type[Exception]]) -> int:
+    """Return the code for a comparison: how many are the same does not matter."""
+    codes = {code_of(error) for error in failures}
+    return INTEGRITY if INTEGRITY in codes else code_of_run(failures, 0)

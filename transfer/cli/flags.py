@@ -7,24 +7,32 @@ accept the same and complain alike.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from transfer.checksums import Checksum
 from transfer.engine.expand import Filter
 from transfer.engine.report import Options
+from transfer.engine.resumption import address_of, words_of
 from transfer.errors import UsageError
+from transfer.registry import locate, typed
 from transfer.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+T = TypeVar("T")
 
 _REPEATABLE = {"sources", "include", "exclude", "metadata"}
+# What is no flag, and what is good for one run only.
+_APART = {"pull", "compare", "sources", "target", "verbose", "take_over", "dry_run"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyFlags:
-    """What was typed after `push` or `pull`; None is what was not."""
+    """What was typed after `push`, `pull` or `verify`; None is what was not."""
 
     pull: bool
+    compare: bool = False
     sources: tuple[str, ...]
     target: str
     concurrency: str | None = None
@@ -35,7 +43,12 @@ class CopyFlags:
     exclude: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
     skip_existing: bool = False
+    checksum: bool = False
     no_clobber: bool = False
+    require_verified: bool = False
+    expect: str | None = None
+    no_resume: bool = False
+    take_over: bool = False
     dry_run: bool = False
     no_progress: bool = False
     quiet: bool = False
@@ -49,7 +62,7 @@ class CopyFlags:
             name: tuple(value or ()) if name in _REPEATABLE else value
             for name, value in params.items()
         }
-        return cls(pull=command == "pull", **values)
+        return cls(pull=command == "pull", compare=command == "verify", **values)
 
 
 def settings_of(flags: CopyFlags, settings: Settings) -> Settings:
@@ -67,7 +80,7 @@ def settings_of(flags: CopyFlags, settings: Settings) -> Settings:
     }
     readers = {item.name: item.metadata["read"] for item in fields(Settings)}
     changes: dict[str, Any] = {
-        name: _read(flag, text, readers[name])
+        name: read_flag(flag, text, readers[name])
         for name, (flag, text) in typed.items()
         if text is not None
     }
@@ -75,14 +88,42 @@ def settings_of(flags: CopyFlags, settings: Settings) -> Settings:
 
 
 def options_of(flags: CopyFlags) -> Options:
-    """Return how to move; UsageError for metadata that is none."""
+    """Return how to move; UsageError for metadata or a checksum that is none."""
     return Options(
         chosen=Filter(flags.include, flags.exclude),
-        skip_existing=flags.skip_existing,
+        skip_existing=flags.skip_existing or flags.checksum,
+        by_content=flags.checksum,
         no_clobber=flags.no_clobber,
+        require_verified=flags.require_verified,
+        expect=None if flags.expect is None else expected(flags.expect),
+        resume=not flags.no_resume,
+        take_over=flags.take_over,
+        compare_only=flags.compare,
         dry_run=flags.dry_run,
         metadata=metadata_of(flags.metadata),
     )
+
+
+def expected(text: str) -> Checksum:
+    """Read the checksum that a content must have."""
+    try:
+        return Checksum.parse(text)
+    except ValueError:
+        hint = "write sha256:HEX, md5:HEX or crc32c:BASE64"
+        raise UsageError(f"--expect: {text!r} is not valid", hint=hint) from None
+
+
+def command_again(flags: CopyFlags) -> Iterator[str]:
+    """Yield the words of the same command, for any working directory and without a secret."""
+    yield from ("transfer", "pull" if flags.pull else "push")
+    shown = replace(flags, endpoint_url=address_of(flags.endpoint_url))
+    for item in fields(CopyFlags):
+        if item.name not in _APART:
+            yield from words_of(item.name, getattr(shown, item.name))
+    if flags.verbose:
+        yield "-" + "v" * flags.verbose
+    for place in (*flags.sources, flags.target):
+        yield typed(locate(place))
 
 
 def metadata_of(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -96,7 +137,8 @@ def metadata_of(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _read(flag: str, text: str, read: Any) -> object:
+def read_flag(flag: str, text: str, read: Callable[[str], T]) -> T:
+    """Read the value of a flag; UsageError if its reader refuses it."""
     try:
         return read(text)
     except ValueError as error:

@@ -43,6 +43,56 @@ SkipExisting: TypeAlias = Annotated[
 NoClobber: TypeAlias = Annotated[
     bool, typer.Option("--no-clobber", help="Never replace: an existing target is an error.")
 ]
+Checksum: TypeAlias = Annotated[
+    bool,
+    typer.Option("--checksum", help="Leave alone what is there with the same content; reads it."),
+]
+RequireVerified: TypeAlias = Annotated[
+    bool,
+    typer.Option("--require-verified", help="It is an error if the content cannot be compared."),
+]
+Expect: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--expect",
+        metavar="CHECKSUM",
+        help="Content that the one object must have: sha256:HEX, md5:HEX, crc32c:BASE64.",
+    ),
+]
+NoResume: TypeAlias = Annotated[
+    bool,
+    typer.Option("--no-resume", help="Start anew, and leave nothing if it cannot be finished."),
+]
+TakeOver: TypeAlias = Annotated[
+    bool,
+    typer.Option("--take-over", help="Go on even with what another process is still at."),
+]
+TransferId: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="As `ps` shows it, or how it begins.", show_default=False),
+]
+OptionalId: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="As `ps` shows it, or how it begins; may be left out if there is but one.",
+        show_default=False,
+    ),
+]
+OlderThan: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--older-than",
+        metavar="TIME",
+        help="Since when nobody has been at it, such as 30m, 24h or 7d.",
+    ),
+]
+DryCollection: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", "-n", help="List what would be given up.")
+]
+JsonList: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="One JSON object per transfer, on standard output.")
+]
 NoProgress: TypeAlias = Annotated[
     bool, typer.Option("--no-progress", help="A plain line every 30 seconds, no display.")
 ]

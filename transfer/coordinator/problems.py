@@ -32,6 +32,7 @@ from transfer.errors import (
     StoreRefusedError,
     TemporaryError,
     ThrottledError,
+    TlsError,
     TransferError,
     UnsupportedError,
     UsageError,
@@ -103,19 +104,19 @@ def of_the_store(error: TransferError) -> TransferError:
         case DiskFullError():
             _LOG.error("the destination is full: %s", error)
             return DiskFullError("the destination is full")
-        case LocalError():
-            return _of_a_folder(error)
+        case LocalError() if _is_about_the_name(error):
+            return RejectedError(error.message)
+        case LocalError() | TlsError():
+            _LOG.error("the destination failed: %s", error)
+            return StoreError("the destination failed: see the coordinator's log")
         case _:
             return error
 
 
-def _of_a_folder(error: LocalError) -> TransferError:
-    """Return a refusal where the name is at fault, and a failure where the folder is."""
+def _is_about_the_name(error: LocalError) -> bool:
+    """Tell whether another name would do; else it is the folder that is at fault."""
     cause = error.__cause__
-    if not isinstance(cause, OSError) or cause.errno in _NAME_ERRORS:
-        return RejectedError(error.message)
-    _LOG.error("the destination failed: %s", error)
-    return StoreError("the destination failed: see the coordinator's log")
+    return not isinstance(cause, OSError) or cause.errno in _NAME_ERRORS
 
 
 def status_of(error: TransferError) -> int:

@@ -118,6 +118,9 @@ async def _serve(options: ServeOptions, settings: Settings) -> None:
         config = uvicorn.Config(
             create_app(coordinator),
             log_config=None,
+            # The strict reader: others take two Hosts, headers without end, and more.
+            http="h11",
+            ws="none",
             access_log=False,
             server_header=False,
             proxy_headers=False,

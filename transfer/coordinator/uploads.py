@@ -215,7 +215,8 @@ class Uploads:
             expected = replace(expected, no_clobber=session.no_clobber)
             async with self.arrivals.closed(session.id):
                 info = await self.parts.complete(session.upload, wanted, expected)
-                info = replace(info, key=session.key, checksum=whole_checksum(wanted))
+                proved = whole_checksum(wanted) or info.checksum
+                info = replace(info, key=session.key, checksum=proved)
                 await self._finish(session, SessionState.COMPLETE, info)
         return info
 

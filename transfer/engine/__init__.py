@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 import anyio.to_thread
 
 from transfer.engine.bus import EventBus
-from transfer.engine.expand import Filter, check_pull_target, check_target
+from transfer.engine.expand import Filter, check_expected, check_pull_target, check_target
 from transfer.engine.report import Failure, Options, Report, SomeFailedError
 from transfer.engine.run import Run
 from transfer.engine.stores import Stores
@@ -124,7 +124,10 @@ class Engine:
         """
         froms, to = _located(sources), locate(_text(target))
         check_target(froms, to)
-        run = Run(self._opened, self.settings, options or Options(), self._bus.publish)
+        options = options or Options()
+        if options.expect is not None:
+            check_expected(froms, to)
+        run = Run(self._opened, self.settings, options, self._bus.publish)
         with self._bus.calling(on_event):
             return await run.execute(froms, to)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transfer.checksums import Algorithm
+from transfer.checksums import Algorithm, available
 from transfer.errors import SourceChangedError
 from transfer.model import Span
 from transfer.sources import NullSink
@@ -32,23 +32,47 @@ def looks_same(source: ObjectInfo, target: ObjectInfo) -> bool:
     return target.modified >= int(source.modified)
 
 
-async def same_content(source: OpenObject, target: Store, found: ObjectInfo, meter: Meter) -> bool:
+async def same_content(
+    source: OpenObject,
+    target: Store,
+    found: ObjectInfo,
+    meter: Meter,
+    expected: Checksum | None = None,
+) -> bool:
     """Tell whether two objects of one size have the same content, reading what must be read.
 
-    A checksum that the other side knows saves reading that side.
+    A checksum that one side knows saves reading that side; with one that is
+    `expected`, only the target is looked at. Where both are read, the meter counts
+    one, the target.
     """
     async with target.open(found.key, found) as opened:
-        known = opened.info.checksum or source.info.checksum
-        algorithm = known.algorithm if known else Algorithm.CRC32C
-        return await _checksum(source, algorithm, meter) == await _checksum(
-            opened, algorithm, meter
-        )
+        if expected is not None:
+            return await _checksum(opened, expected.algorithm, meter) == expected
+        algorithm = _common(opened.info.checksum, source.info.checksum)
+        counts = _said(opened.info, algorithm) is not None
+        mine = await _checksum(source, algorithm, meter if counts else None)
+        return mine == await _checksum(opened, algorithm, meter)
 
 
-async def _checksum(opened: OpenObject, algorithm: Algorithm, meter: Meter) -> Checksum | None:
+def _common(*known: Checksum | None) -> Algorithm:
+    """Return what two sides are compared by: best what they say anyway."""
+    said = [checksum.algorithm for checksum in known if checksum is not None]
+    if len(said) > 1 and len(set(said)) == 1:
+        return said[0]
+    return next(filter(available, said), Algorithm.CRC32C)
+
+
+def _said(info: ObjectInfo, algorithm: Algorithm) -> Checksum | None:
+    checksum = info.checksum
+    return checksum if checksum is not None and checksum.algorithm is algorithm else None
+
+
+async def _checksum(
+    opened: OpenObject, algorithm: Algorithm, meter: Meter | None
+) -> Checksum | None:
     info = opened.info
-    if info.checksum is not None and info.checksum.algorithm is algorithm:
-        return info.checksum
+    if (said := _said(info, algorithm)) is not None:
+        return said
     with Tally(algorithm, meter) as tally:
         await opened.source(Span(0, info.size)).pour(NullSink(), tally)
         if tally.moved != info.size:

@@ -130,6 +130,24 @@ def check_pull_target(target: Location) -> None:
         )
 
 
+def check_expected(sources: Sequence[Location], target: Location) -> None:
+    """Raise UsageError unless one object is to become a file, whose content can be compared."""
+    if len(sources) != 1 or sources[0].is_folder:
+        raise UsageError("a content can be expected of one object only", hint="name one, no folder")
+    if target.scheme != "file":
+        raise UsageError("a content can be expected only of what is written to this machine")
+
+
+async def only_itself(items: AsyncIterator[Item], source: Location) -> AsyncIterator[Item]:
+    """Yield the item of a source that is an object, an error in place of all that are in it."""
+    async for item in items:
+        if item.source != source:
+            error = UsageError(f"{source} is a folder: a content can be expected of one object")
+            yield Item(source, item.target, item.info, error)
+            return
+        yield item
+
+
 async def _tree_or_error(
     source: Location, target: Location, lookup: Lookup, chosen: Filter, error: NotFoundError
 ) -> AsyncIterator[Item]:

@@ -24,13 +24,14 @@ from transfer.errors import (
     TransferError,
     UploadGoneError,
 )
-from transfer.journal import Entry, Journal, Owner, Record
+from transfer.journal import Entry, Journal, Owner, Record, record_id
 from transfer.planner import Plan
 from transfer.sources import checksum_of_source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from transfer.engine.expand import Item
     from transfer.model import Intent, ObjectInfo, Receipt, Upload
     from transfer.store import OpenObject, Parts
 
@@ -89,6 +90,18 @@ class Keeper:
         self.take_over = take_over
         self.owner = Owner.myself()
         self._entries: set[Entry] = set()
+        self._former: dict[str, Record] = {}
+
+    async def look(self) -> None:
+        """See what former runs have left."""
+        self._former = await anyio.to_thread.run_sync(self._journal.known)
+
+    def former_part_size(self, item: Item) -> int | None:
+        """Return how a former run has cut a file of this size; None if there was none."""
+        record = self._former.get(record_id(str(item.source), str(item.target)))
+        if record is None or record.size != item.info.size:
+            return None
+        return record.upload.part_size
 
     async def claim(self, pair: Pair) -> Kept | None:
         """Become the owner of a pair's record; BusyError if somebody else is.

@@ -37,8 +37,10 @@ def verdict(target: str, evidence: Evidence) -> Verified:
     """Return how much is proved; raises IntegrityError where two of them contradict."""
     known, moved, stored = evidence.known, evidence.moved, evidence.stored
     for said, found in ((known, moved), (stored, moved), (known, stored)):
-        if differ(said, found):
-            raise IntegrityError(f"{target}: the content has checksum {found}, not {said}")
+        if said is not None and found is not None and differ(said, found):
+            raise IntegrityError(
+                f"{target}: the content has checksum {found.shown}, not {said.shown}"
+            )
     first = evidence.source_is_local or _agree(known, moved) or _agree(known, stored)
     second = evidence.target_is_local or _agree(stored, moved) or _agree(stored, known)
     return Verified.CONTENT if first and second else Verified.SIZE

@@ -11,6 +11,7 @@ from transfer.errors import TransferError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from transfer.checksums import Checksum
     from transfer.events import FileDone, FileSkipped
 
 
@@ -24,7 +25,8 @@ class Options:
     `take_over` takes it from a process that is alive. `by_content` skips by
     checksum instead of size and time; `compare_only` moves nothing, and makes
     each difference an error; `require_verified` makes an error of a file whose
-    content could not be compared.
+    content could not be compared. `expect` is the content that a single object
+    must have, which is to be moved to this machine.
     """
 
     chosen: Filter = field(default_factory=Filter)
@@ -35,6 +37,7 @@ class Options:
     by_content: bool = False
     compare_only: bool = False
     require_verified: bool = False
+    expect: Checksum | None = None
     dry_run: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -50,12 +53,18 @@ class Failure:
 
 @dataclass(slots=True)
 class Report:
-    """The result of a run; sizes in bytes, `elapsed` in seconds."""
+    """The result of a run; sizes in bytes, `elapsed` in seconds.
+
+    `kept` of the files that failed are kept open for a later run, which need not
+    move `kept_bytes` again.
+    """
 
     done: list[FileDone] = field(default_factory=list["FileDone"])
     skipped: list[FileSkipped] = field(default_factory=list["FileSkipped"])
     failed: list[Failure] = field(default_factory=list[Failure])
     retries: int = 0
+    kept: int = 0
+    kept_bytes: int = 0
     elapsed: float = 0.0
 
     @property

@@ -17,10 +17,11 @@ import anyio.to_thread
 
 from transfer.checksums import Algorithm, new_digest
 from transfer.engine.attempts import Attempts, Lane
-from transfer.engine.expand import Item, Lookup, expand
+from transfer.engine.expand import Item, Lookup, expand, only_itself
 from transfer.engine.grace import Grace
 from transfer.engine.keeping import Keeper
 from transfer.engine.report import Failure, Report
+from transfer.engine.resumption import remembered
 from transfer.engine.transfer import FileTransfer
 from transfer.errors import InterruptedTransferError, TransferError
 from transfer.events import (
@@ -97,7 +98,7 @@ class Run:
             Journal.from_settings(settings),
             resume=options.resume,
             take_over=options.take_over,
-            settings=resumption_settings(settings),
+            settings=remembered(settings, options),
             notify=lambda message: publish(Notice(message)),
         )
         self.report = Report()
@@ -107,6 +108,7 @@ class Run:
         self._started = anyio.current_time()
         # The first use of a checksum imports its library: not on the event loop.
         await anyio.to_thread.run_sync(new_digest, Algorithm.CRC32C)
+        await self._keeper.look()
         listed, items = anyio.create_memory_object_stream[Item](LOOKAHEAD)
         try:
             async with anyio.create_task_group() as group:
@@ -141,8 +143,11 @@ class Run:
         self, sources: Sequence[Location], target: Location, listed: ObjectSendStream[Item]
     ) -> None:
         """List the sources while their files are already being moved."""
+        items = expand(sources, target, self._lookup, self._options.chosen)
+        if self._options.expect is not None:
+            items = only_itself(items, sources[0])
         async with listed:
-            async for item in expand(sources, target, self._lookup, self._options.chosen):
+            async for item in items:
                 self._found += 1
                 self._found_bytes += item.info.size
                 await listed.send(item)
@@ -203,6 +208,9 @@ class Run:
         preference = preference_of(self._settings, download=target.traits.local)
         limits = target.parts.limits if target.parts and source.traits.concurrent_reads else None
         cut = plan(item.info.size, target.traits, limits, preference, self._settings.concurrency)
+        if cut.part_size is None and limits is not None and preference.multipart:
+            # What a former run has begun in parts is gone on with in parts.
+            cut = Plan(item.info.size, self._keeper.former_part_size(item))
         if cut.raised_from is not None and cut.part_size is not None:
             self._publish(PartRaised(str(item.target), cut.raised_from, cut.part_size))
         return cut
@@ -268,6 +276,9 @@ class Run:
         self._running.discard(transfer)
         with anyio.CancelScope(shield=True):
             await transfer.close()
+        if transfer.kept is not None:
+            self.report.kept += 1
+            self.report.kept_bytes += transfer.kept
         error = transfer.error()
         if error is None:
             try:
@@ -320,6 +331,8 @@ class Run:
                 report.parts,
                 report.retries,
                 report.elapsed,
+                report.kept,
+                report.kept_bytes,
             )
         )
 
@@ -336,12 +349,6 @@ class _Bell:
 
     async def wait(self) -> None:
         await self._event.wait()
-
-
-def resumption_settings(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """Return what a resumption by id must know of how this run was set up."""
-    url = settings.s3_endpoint_url
-    return (("s3_endpoint_url", url),) if url else ()
 
 
 def policy_of(settings: Settings, lane: Lane) -> RetryPolicy:

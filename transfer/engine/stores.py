@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -10,7 +11,10 @@ import anyio
 from transfer.registry import open_root
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from transfer.locations import Location
+    from transfer.settings import Settings
     from transfer.store import Context, Store
 
 
@@ -30,6 +34,20 @@ class Stores:
     async def __aexit__(self, *error: object) -> None:
         self._open.clear()
         await self._stack.__aexit__(*error)  # type: ignore[arg-type]
+
+    @property
+    def settings(self) -> Settings:
+        """What they are opened with."""
+        return self._context.settings
+
+    @asynccontextmanager
+    async def reached_by(self, settings: Settings) -> AsyncIterator[Stores]:
+        """Give the stores as they are with other settings; these, if the settings are the same."""
+        if settings == self.settings:
+            yield self
+            return
+        async with Stores(replace(self._context, settings=settings)) as others:
+            yield others
 
     def add(self, root: str, store: Store) -> None:
         """Use a store under a root."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from transfer.checksums import COMBINABLE, Algorithm
+from transfer.checksums import COMBINABLE, Algorithm, differ
 from transfer.engine.attempts import Lane
 from transfer.engine.comparing import looks_same, same_content
 from transfer.engine.keeping import Pair
@@ -24,6 +24,7 @@ from transfer.errors import (
     IntegrityError,
     NotFoundError,
     SourceChangedError,
+    TakenOverError,
     TransferError,
 )
 from transfer.events import FileDone, FileProgress, FileSkipped, Resumed, Retrying
@@ -140,9 +141,18 @@ class FileTransfer(Job):
         error, left = self.machine.error, self.machine.abort_error
         if error is not None and left is not None:
             error.add_hint(f"the upload to {self.item.target} may still be open: {left.message}")
-        elif error is not None and self.machine.state is State.KEPT and self._kept is not None:
+        elif error is not None and self.kept is not None:
             error.add_hint("what has arrived is kept: the same command goes on from there")
         return error
+
+    @property
+    def kept(self) -> int | None:
+        """Bytes that a later run need not move again; None if there is nothing to go on with."""
+        if self.machine.state is not State.KEPT or self._kept is None:
+            return None
+        if isinstance(self.machine.error, TakenOverError):
+            return None
+        return sum(receipt.size for receipt in self.machine.receipts.values())
 
     def result(self) -> FileDone | FileSkipped:
         """Return what came of it; raises IntegrityError if the content is not what it must be."""
@@ -175,7 +185,7 @@ class FileTransfer(Job):
         )
 
     def _reason(self) -> str:
-        if self._options.compare_only or self._options.by_content:
+        if self._options.compare_only or self._by_content:
             return "it is there, with the same content"
         return "it is there, with the same size, not older"
 
@@ -188,9 +198,15 @@ class FileTransfer(Job):
         return parts
 
     @property
+    def _by_content(self) -> bool:
+        """Whether only the content of what is there can tell that it may stay."""
+        return self._options.by_content or self._options.expect is not None
+
+    @property
     def _known_checksum(self) -> Checksum | None:
-        """What the source's store says of the content."""
-        return self._opened.info.checksum if self._opened else None
+        """What the content must be: as we were told, or as the source's store says."""
+        said = self._opened.info.checksum if self._opened else None
+        return self._options.expect or said
 
     async def _put(self) -> ObjectInfo:
         if self._options.compare_only:
@@ -243,7 +259,8 @@ class FileTransfer(Job):
         upload, receipts = found
         size = sum(receipt.size for receipt in receipts)
         self.meter.settled += size
-        self._publish(Resumed(str(self.item.target), len(receipts), size))
+        total = self.machine.plan.size
+        self._publish(Resumed(str(self.item.target), len(receipts), size, total))
         return Created(upload, tuple(receipts))
 
     async def _send(self, parts: Parts, upload: Upload, part: Part) -> Receipt:
@@ -276,6 +293,11 @@ class FileTransfer(Job):
         """Open the source, once; its size must still be what was planned with."""
         if self._opened is None:
             opened = await self._try("open", self._enter)
+            expected, said = self._options.expect, opened.info.checksum
+            if expected is not None and said is not None and differ(expected, said):
+                raise IntegrityError(
+                    f"{self.item.source} has checksum {said.shown}, not {expected.shown}"
+                )
             if opened.info.size != self.machine.plan.size:
                 raise SourceChangedError(
                     f"{self.item.source} has {opened.info.size} bytes now,"
@@ -302,16 +324,24 @@ class FileTransfer(Job):
             raise ExistsError(f"{self.item.target} exists")
         self._there = (
             await self._has_same_content(found)
-            if options.by_content
+            if self._by_content
             else looks_same(self.item.info, found)
         )
+        if not self._there:
+            self.meter.settled = 0  # what was read to compare has not arrived
         return found if self._there else None
 
     async def _compare(self) -> ObjectInfo:
         """Compare instead of moving: a target that is missing or not the same is an error."""
-        found = await self._try("stat", partial(self._target.stat, self.item.target.key))
+        source, target = self.item.source, self.item.target
+        try:
+            found = await self._try("stat", partial(self._target.stat, target.key))
+        except NotFoundError:
+            raise NotFoundError(f"{target} is missing") from None
         if not await self._has_same_content(found):
-            raise IntegrityError(f"{self.item.target} is not the same as {self.item.source}")
+            sizes = f"{found.size} bytes, not {self.machine.plan.size}"
+            other = "other content" if found.size == self.machine.plan.size else sizes
+            raise IntegrityError(f"{target} is not the same as {source}: {other}")
         self._checksum = found.checksum
         self._there = True
         return found
@@ -320,7 +350,8 @@ class FileTransfer(Job):
         if found.size != self.machine.plan.size:
             return False
         opened = await self._open()
-        compare = partial(same_content, opened, self._target, found, self.meter)
+        expected = self._options.expect
+        compare = partial(same_content, opened, self._target, found, self.meter, expected)
         return await self._try("compare", compare)
 
     def _pair(self, opened: OpenObject) -> Pair:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from transfer.errors import NotFoundError, TransferError, UsageError
-from transfer.registry import locate
+from transfer.engine.resumption import recalled
+from transfer.errors import BusyError, NotFoundError, TransferError, UsageError
+from transfer.locations import recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from transfer.engine.stores import Stores
     from transfer.journal import Journal, Record
@@ -64,7 +65,19 @@ def find(journal: Journal, record_id: str) -> Left:
 
     Raises NotFoundError if there is none, UsageError if the choice is not clear.
     """
-    found = [left for left in left_uploads(journal) if left.record.id.startswith(record_id)]
+    return the_only(fitting(left_uploads(journal), record_id), record_id)
+
+
+def fitting(left: Sequence[Left], record_id: str) -> list[Left]:
+    """Return those whose id begins so; without an id, those that nobody is at, if there are any."""
+    found = [item for item in left if item.record.id.startswith(record_id)]
+    if record_id:
+        return found
+    return [item for item in found if item.state == "kept"] or found
+
+
+def the_only(found: Sequence[Left], record_id: str) -> Left:
+    """Return the one that there is; raises as `find`."""
     if not found:
         what = f"named {record_id}" if record_id else "left"
         raise NotFoundError(f"there is no unfinished transfer {what}", hint="see `transfer ps`")
@@ -80,11 +93,16 @@ async def give_up(journal: Journal, stores: Stores, record: Record) -> None:
 
     If the store does not confirm it, the record stays, and the abort is owed.
     """
-    entry = await anyio.to_thread.run_sync(journal.claim, record.source, record.target)
     try:
-        store = await stores.get(locate(record.target))
-        if store.parts is not None and entry.record is not None:
-            await store.parts.abort(entry.record.upload)
+        entry = await anyio.to_thread.run_sync(journal.claim, record.source, record.target)
+    except BusyError:
+        what = f"{record.source} -> {record.target} is under way: {record.owner} is at it"
+        raise BusyError(what, hint="stop that first") from None
+    try:
+        async with stores.reached_by(recalled(record, stores.settings)) as reached:
+            store = await reached.get(recorded(record.target))
+            if store.parts is not None and entry.record is not None:
+                await store.parts.abort(entry.record.upload)
         await anyio.to_thread.run_sync(entry.forget)
     except TransferError:
         await anyio.to_thread.run_sync(entry.owe_abort)
@@ -112,12 +130,3 @@ async def collect(
             except TransferError as error:
                 done.failed.append((record, error))
     return done
-
-
-def resumption_of(record: Record) -> Iterator[str]:
-    """Yield the words of the command that goes on with a transfer."""
-    local = record.target.startswith("/")
-    yield from ("transfer", "pull" if local else "push")
-    for name, value in record.settings:
-        yield from (f"--{name.removeprefix('s3_').replace('_', '-')}", value)
-    yield from (record.source, record.target)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from transfer.mover.aio import open_mover
+from transfer.mover.threads import open_mover
 
 __all__ = ["open_mover"]

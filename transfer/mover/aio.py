@@ -58,7 +58,7 @@ _NO_TLS = Tls()
 
 
 class AiohttpMover:
-    """Moves bodies with aiohttp; make it with `open_mover`."""
+    """Moves bodies with aiohttp; make it with `open_aiohttp_mover`."""
 
     def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
         self._session = session
@@ -125,7 +125,7 @@ class AiohttpMover:
 
 
 @asynccontextmanager
-async def open_mover(settings: Settings) -> AsyncIterator[Mover]:
+async def open_aiohttp_mover(settings: Settings) -> AsyncIterator[Mover]:
     """Open a mover with its pool of connections; how many run at once is the caller's choice."""
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
     session = aiohttp.ClientSession(

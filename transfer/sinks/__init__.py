@@ -23,11 +23,13 @@ class Ending:
     """How a run ended: the code the process exits with, and what is left to be said.
 
     `error` is set where the run as a whole failed, rather than files of it.
+    `resume` is the command that goes on, as a shell reads it, if one does.
     """
 
     exit_code: int
     error: str | None = None
     interrupted: bool = False
+    resume: str | None = None
 
 
 class EventSink(Protocol):

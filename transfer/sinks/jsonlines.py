@@ -50,6 +50,7 @@ class JsonLines:
             "exit_code": ending.exit_code,
             "interrupted": ending.interrupted,
             "error": ending.error,
+            "resume": ending.resume,
             "failures": [_failure(event) for event in self._failures],
         }
         self._write(json.dumps(last))

@@ -34,19 +34,26 @@ class Lines:
     """Says what happens line by line; `say` takes one line without its end."""
 
     def __init__(
-        self, say: Callable[[str], None], clock: Callable[[], float], detail: int = NORMAL
+        self,
+        say: Callable[[str], None],
+        clock: Callable[[], float],
+        detail: int = NORMAL,
+        *,
+        comparing: bool = False,
     ) -> None:
         self._say = say
         self._clock = clock
         self._detail = detail
-        self._overview = Overview(clock())
+        self._overview = Overview(clock(), comparing=comparing)
         self._next_progress = clock() + INTERVAL
 
     def __call__(self, event: Event) -> None:
         """Say what there is to say about an event."""
         now = self._clock()
         self._overview.take(event, now)
-        line = event_line(event, self._detail, self._overview.failed)
+        line = event_line(
+            event, self._detail, self._overview.failed, comparing=self._overview.comparing
+        )
         if line is not None:
             self._say(line)
         elif isinstance(event, Progress) and self._detail >= NORMAL and now >= self._next_progress:

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from transfer.events import FileDone, FileFailed, FileSkipped, Progress, Retrying, RunDone
+from transfer.events import (
+    FileDone,
+    FileFailed,
+    FileSkipped,
+    Progress,
+    Resumed,
+    Retrying,
+    RunDone,
+)
 
 if TYPE_CHECKING:
     from transfer.events import Event
@@ -41,16 +49,23 @@ class Pace:
 
 
 class Overview:
-    """The events of a run so far, added up."""
+    """The events of a run so far, added up.
 
-    def __init__(self, now: float) -> None:
+    In a run that is `comparing`, a file that may stay was read to find that out.
+    `there` are the bytes of files that are done which a former run had moved.
+    """
+
+    def __init__(self, now: float, *, comparing: bool = False) -> None:
+        self.comparing = comparing
         self.progress = NOTHING
         self.retries = 0
-        self.failed = 0
+        self.there = 0
+        self.failures: Counter[str] = Counter()
         self.verified: Counter[Verified] = Counter()
         self.summary: RunDone | None = None
         self.last_retry: tuple[float, Retrying] | None = None
         self._there_already = 0
+        self._resumed: dict[str, int] = {}
         self._pace = Pace(now)
         self._last_look = now
         self._file_paces: dict[str, Pace] = {}
@@ -65,14 +80,24 @@ class Overview:
                 self.last_retry = now, event
             case FileDone():
                 self.verified[event.verified] += 1
-            case FileSkipped():
+                self.there += self._resumed.get(event.target, 0)
+            case FileSkipped() if not self.comparing:
+                self._there_already += event.size
+            case Resumed():
+                self._resumed[event.target] = event.size
                 self._there_already += event.size
             case FileFailed():
-                self.failed += 1
+                self.failures[event.code] += 1
+                self._there_already -= self._resumed.pop(event.target, 0)
             case RunDone():
                 self.summary = event
             case _:
                 pass
+
+    @property
+    def failed(self) -> int:
+        """How many files have failed."""
+        return self.failures.total()
 
     @property
     def rate(self) -> float:
@@ -100,5 +125,6 @@ class Overview:
             file.target: known.get(file.target) or Pace(self._last_look) for file in moving
         }
         for file in moving:
-            self._file_paces[file.target].observe(file.moved, now)
+            moved = file.moved - self._resumed.get(file.target, 0)
+            self._file_paces[file.target].observe(moved, now)
         self._last_look = now

@@ -49,11 +49,18 @@ FRESH = 5.0
 class Terminal:
     """Shows a run on a terminal."""
 
-    def __init__(self, console: Console, clock: Callable[[], float], detail: int = NORMAL) -> None:
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float],
+        detail: int = NORMAL,
+        *,
+        comparing: bool = False,
+    ) -> None:
         self._console = console
         self._clock = clock
         self._detail = detail
-        self._overview = Overview(clock())
+        self._overview = Overview(clock(), comparing=comparing)
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._drawn: list[Text] = []
         self._ended = False
@@ -64,7 +71,9 @@ class Terminal:
         self._overview.take(event, now)
         if isinstance(event, Interrupted):
             self._stop()
-        if (line := event_line(event, self._detail, self._overview.failed)) is not None:
+        overview = self._overview
+        line = event_line(event, self._detail, overview.failed, comparing=overview.comparing)
+        if line is not None:
             self._say(line)
         if isinstance(event, Progress) and not self._ended:
             self._draw(now)

@@ -13,7 +13,9 @@ from transfer.events import (
     FileFailed,
     FileSkipped,
     Interrupted,
+    Notice,
     PartRaised,
+    Resumed,
     Retrying,
 )
 from transfer.model import Verified
@@ -57,13 +59,23 @@ def brief_size(size: float) -> str:
     return f"{value:.{digits}f} {_UNITS[unit]}"
 
 
+def share(part: float, whole: float) -> str:
+    """Return "412 of 512 MiB": the unit once, if it is the same."""
+    one, other = brief_size(part).split(), brief_size(whole).split()
+    return " ".join([*(one[:1] if one[1] == other[1] else one), "of", *other])
+
+
+def whole_seconds(seconds: float) -> str:
+    """Return a duration without tenths, which would only flicker."""
+    whole = max(0, round(seconds))
+    return f"{whole} s" if whole < 10 else format_seconds(whole)
+
+
 def time_left(seconds: float | None) -> str:
     """Return "28 s left", or "" if nobody knows."""
     if seconds is None:
         return ""
-    # Tenths would only flicker.
-    whole = max(1, round(seconds))
-    return f"{whole} s left" if whole < 10 else f"{format_seconds(whole)} left"
+    return f"{whole_seconds(max(1.0, seconds))} left"
 
 
 def progress_pieces(overview: Overview) -> list[str]:
@@ -82,27 +94,50 @@ def progress_pieces(overview: Overview) -> list[str]:
     return [piece for piece in pieces if piece]
 
 
-def event_line(event: Event, detail: int, failed: int = 0) -> str | None:
+def event_line(
+    event: Event, detail: int, failed: int = 0, *, comparing: bool = False
+) -> str | None:
     """Return what is to be said of an event as it happens, None for nothing.
 
     `failed` counts the files that have failed so far, this one included.
     """
+    if isinstance(event, FileFailed):
+        return _failure(event, failed if detail < VERBOSE else 0)
+    if isinstance(event, Interrupted):
+        return "transfer: interrupted, winding up; once more exits at once"
+    line = _news(event) if detail >= NORMAL else None
+    if line is None and detail >= VERBOSE:
+        line = _detail(event, comparing=comparing)
+    return None if line is None else visible(line)
+
+
+def _news(event: Event) -> str | None:
+    """What matters to everybody."""
     match event:
-        case FileFailed():
-            return _failure(event, failed if detail < VERBOSE else 0)
-        case Interrupted():
-            return "transfer: interrupted, winding up; once more exits at once"
-        case PartRaised() if detail >= NORMAL:
-            return visible(
+        case PartRaised():
+            return (
                 f"transfer: warning: {event.target}: parts of {format_size(event.asked)} would be"
                 f" too many, taking {format_size(event.used)}"
             )
-        case FileDone() if detail >= VERBOSE:
-            return visible(f"{event.source} -> {event.target} ({_facts(event)})")
-        case FileSkipped() if detail >= VERBOSE:
-            return visible(f"skipped {event.source}: {event.reason}")
-        case Retrying() if detail >= VERBOSE:
-            return visible(retry_text(event))
+        case Notice():
+            return f"transfer: warning: {event.message}"
+        case Resumed() if event.size:
+            return f"going on with {event.target}: {share(event.size, event.total)} are there"
+        case _:
+            return None
+
+
+def _detail(event: Event, *, comparing: bool) -> str | None:
+    """What is for those who want to hear of every file."""
+    match event:
+        case FileDone():
+            return f"{event.source} -> {event.target} ({_facts(event)})"
+        case FileSkipped() if comparing:
+            return f"{event.target} is the same as {event.source}"
+        case FileSkipped():
+            return f"skipped {event.source}: {event.reason}"
+        case Retrying():
+            return retry_text(event)
         case _:
             return None
 
@@ -122,14 +157,26 @@ def ending_lines(overview: Overview, ending: Ending, detail: int) -> list[str]:
     lines = [error_line(ending.error)] if ending.error else []
     summary = overview.summary
     if ending.interrupted:
-        lines.append(interrupted_line(summary))
+        lines.append(interrupted_line(summary, comparing=overview.comparing))
     elif summary is not None and detail >= NORMAL and ending.error is None:
-        lines += summary_lines(summary, overview.verified)
-    return lines
+        lines += (
+            comparison_lines(summary, overview.failures)
+            if overview.comparing
+            else summary_lines(summary, overview.verified, overview.there)
+        )
+    if ending.resume is None:
+        return lines
+    # The command has a line of its own, the last, to be copied as it is.
+    if ending.interrupted:
+        return [*lines[:-1], f"{lines[-1]}; to go on:", ending.resume]
+    return [*lines, f"transfer: {_kept(summary)}; to go on:", ending.resume]
 
 
-def summary_lines(summary: RunDone, verified: Mapping[Verified, int]) -> list[str]:
-    """Return what a run came to; of a single file that failed, its error has told all."""
+def summary_lines(summary: RunDone, verified: Mapping[Verified, int], there: int = 0) -> list[str]:
+    """Return what a run came to; of a single file that failed, its error has told all.
+
+    `there` bytes had been moved by a former run, and say nothing of the speed.
+    """
     files = summary.done + summary.skipped + summary.failed
     if files == summary.failed == 1:
         return []
@@ -143,9 +190,10 @@ def summary_lines(summary: RunDone, verified: Mapping[Verified, int]) -> list[st
     head = ", ".join(piece for piece in counts if piece)
     if not summary.done:
         return [f"{head}, {_retries(summary)}" if summary.retries else head]
-    speed = brief_size(summary.moved / max(summary.elapsed, 1e-3))
+    speed = brief_size((summary.moved - there) / max(summary.elapsed, 1e-3))
+    before = f" ({brief_size(there)} were there)" if there else ""
     facts = [
-        f"{brief_size(summary.moved)} in {format_seconds(summary.elapsed)} ({speed}/s)",
+        f"{brief_size(summary.moved)}{before} in {format_seconds(summary.elapsed)} ({speed}/s)",
         count(summary.parts, "part") if summary.parts else "",
         _retries(summary),
         proof(verified),
@@ -153,14 +201,32 @@ def summary_lines(summary: RunDone, verified: Mapping[Verified, int]) -> list[st
     return [f"{head}: " + ", ".join(piece for piece in facts if piece)]
 
 
-def interrupted_line(summary: RunDone | None) -> str:
-    """Return what an interrupted run leaves behind, and how to go on."""
-    if summary is None or not summary.done:
-        return "transfer: interrupted, nothing copied"
-    return (
-        f"transfer: interrupted, {count(summary.done, 'file')} copied"
-        f" ({brief_size(summary.moved)}); --skip-existing leaves out what has arrived"
-    )
+def comparison_lines(summary: RunDone, failures: Mapping[str, int]) -> list[str]:
+    """Return what a comparison came to; `failures` counts error codes."""
+    differ, missing = failures.get("integrity", 0), failures.get("not_found", 0)
+    compared, others = summary.skipped + differ, summary.failed - differ - missing
+    if not (compared or missing or others):
+        return ["nothing to compare"]
+    pieces = [
+        f"{count(compared, 'file')} compared",
+        "" if summary.failed else "all the same" if compared > 1 else "the same",
+        f"{differ} {'differs' if differ == 1 else 'differ'}" if differ else "",
+        f"{missing} missing" if missing else "",
+        f"{others} failed" if others else "",
+    ]
+    return [", ".join(piece for piece in pieces if piece)]
+
+
+def interrupted_line(summary: RunDone | None, *, comparing: bool = False) -> str:
+    """Return what an interrupted run has done, and what it leaves behind."""
+    if comparing:
+        compared = summary.skipped if summary else 0
+        return f"transfer: interrupted, {count(compared, 'file')} compared"
+    copied = "nothing copied"
+    if summary is not None and summary.done:
+        copied = f"{count(summary.done, 'file')} copied ({brief_size(summary.moved)})"
+    kept = f", {_kept(summary)}" if summary is not None and summary.kept_bytes else ""
+    return f"transfer: interrupted, {copied}{kept}"
 
 
 def proof(verified: Mapping[Verified, int]) -> str:
@@ -169,6 +235,12 @@ def proof(verified: Mapping[Verified, int]) -> str:
     if len(levels) == 1:
         return _PROOF[levels[0]]
     return ", ".join(f"{_PROOF[level]} of {count(verified[level], 'file')}" for level in levels)
+
+
+def _kept(summary: RunDone | None) -> str:
+    if summary is None:
+        return "nothing kept"
+    return f"{brief_size(summary.kept_bytes)} of {count(summary.kept, 'file')} kept"
 
 
 def _failure(event: FileFailed, failed: int) -> str | None:

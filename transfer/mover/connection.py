@@ -1,0 +1,130 @@
+"""One connection, used by one thread at a time; another may only interrupt it.
+
+Blocking sockets on purpose: a whole buffer, or a whole file, passes in a single
+call during which Python's lock is free. So many connections use many cores, and
+a byte costs what the kernel takes for it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from transfer.errors import ConnectionLostError, TlsError
+from transfer.sizes import MIB
+
+if TYPE_CHECKING:
+    from transfer.mover.http1 import Address
+
+BUFFER = MIB
+# A peer that closes idle connections does so after this long at the earliest.
+IDLE_LIMIT = 15.0
+_FIRST_SLICE = 256 * 1024
+_LARGEST_SLICE = 4 * MIB
+
+
+class Connection:
+    """A socket with its buffer; `fresh` until the first answer has come over it."""
+
+    def __init__(self, sock: socket.socket, address: Address) -> None:
+        self.sock = sock
+        self.address = address
+        self.fresh = True
+        self.idle_since = 0.0
+        self._lock = threading.Lock()
+        self._closed = False
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    @classmethod
+    def open(cls, address: Address, context: ssl.SSLContext | None, timeout: float) -> Connection:
+        """Connect; raises ConnectionLostError, TlsError."""
+        where = f"{address.host}:{address.port}"
+        try:
+            sock = socket.create_connection((address.host, address.port), timeout)
+        except socket.gaierror:
+            raise ConnectionLostError(f"the name {address.host} cannot be resolved") from None
+        except TimeoutError:
+            raise ConnectionLostError(f"{where} did not accept a connection in time") from None
+        except OSError as error:
+            raise ConnectionLostError(f"cannot connect to {where}: {_reason(error)}") from None
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if context is not None:
+                sock = context.wrap_socket(sock, server_hostname=address.host)
+            sock.settimeout(None)
+        except ssl.SSLError as error:
+            sock.close()
+            raise TlsError(
+                f"no secure connection to {where}: {_tls_reason(error)}",
+                hint="check the certificate, or name the CA bundle that it was signed with",
+            ) from None
+        except OSError as error:
+            sock.close()
+            raise ConnectionLostError(f"cannot connect to {where}: {_reason(error)}") from None
+        return cls(sock, address)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether bytes must pass through TLS, so that the kernel cannot send files by itself."""
+        return isinstance(self.sock, ssl.SSLSocket)
+
+    def answering(self) -> bool:
+        """Tell whether something has arrived, or the peer has hung up."""
+        return bool(self._poll.poll(0))
+
+    def usable(self) -> bool:
+        """Tell whether an idle connection may be used again."""
+        return time.monotonic() - self.idle_since < IDLE_LIMIT and not self.answering()
+
+    def send_slice(self, fd: int, offset: int, count: int) -> int:
+        """Have the kernel send a range of a file; returns how much it took."""
+        return os.sendfile(self.sock.fileno(), fd, offset, count)
+
+    def interrupt(self) -> None:
+        """Wake up the thread that uses it, from another one: its call fails at once."""
+        with self._lock:
+            if not self._closed:
+                try:
+                    # Not SSLSocket.shutdown, which would go on unencrypted.
+                    socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+                except OSError:
+                    return
+
+    def close(self) -> None:
+        """Close it; the lock keeps an interruption off a descriptor that is somebody else's."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self.sock.close()
+
+
+class SliceSize:
+    """How much to hand over in one call: what passes in a moment, so that progress shows."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = _FIRST_SLICE
+
+    def adapt(self, took: float) -> None:
+        """Learn from the last call, which took so many seconds."""
+        if took < 0.02:
+            self.size = min(self.size * 2, _LARGEST_SLICE)
+        elif took > 0.5:
+            self.size = max(self.size // 2, 64 * 1024)
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    verify = getattr(error, "verify_message", "")
+    return str(verify or error.reason or "TLS failed")

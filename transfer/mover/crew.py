@@ -1,0 +1,62 @@
+"""Threads for exchanges: as many as there is work for at once, and none waited for at exit.
+
+The standard library's executor joins its threads when the interpreter ends, so
+that a name server that does not answer would hold up a program that was told to
+stop. These threads are daemons: whoever needs one to end waits for it by name.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Crew:
+    """Runs functions in threads, each at once; idle threads wait for the next."""
+
+    def __init__(self) -> None:
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._idle = 0
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """Run a function; the future has its result, or what it raised."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+                future.set_exception(error)
+
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+            else:
+                self._threads += 1
+                name = f"transfer-{self._threads}"
+                threading.Thread(target=self._loop, name=name, daemon=True).start()
+        self._work.put(run)
+        return future
+
+    def close(self) -> None:
+        """Let the threads end, each when its work is done."""
+        with self._lock:
+            for _ in range(self._threads):
+                self._work.put(None)
+
+    def _loop(self) -> None:
+        while (run := self._work.get()) is not None:
+            run()
+            with self._lock:
+                self._idle += 1

@@ -1,0 +1,345 @@
+"""One HTTP exchange from beginning to end, in a thread: the fast byte path.
+
+A body that only has to be counted is sent by the kernel (`sendfile`); one that
+is hashed, or encrypted, passes through one buffer that is used again. An answer
+goes from the socket into that buffer and from there to its place in the file.
+The last bytes of a source are held back until it was seen to be unchanged.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
+from transfer.files import local_errors, read_exactly
+from transfer.mover.connection import BUFFER, Connection, SliceSize
+from transfer.mover.http1 import Address, ChunkedBody, Head, HeadReader, request_head
+from transfer.mover.ranges import check_placement, range_header
+from transfer.sizes import MIB
+from transfer.store import Response
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+
+    from transfer.mover.pool import Pool
+    from transfer.store import Extent, Request, Tls
+    from transfer.tally import Tally
+
+MAX_ANSWER = MIB
+_RECEIVED_AT_ONCE = 256 * 1024
+# A body of this size travels with its head, in one packet or few.
+_WITH_HEAD = 64 * 1024
+# Held back until the source was checked.
+_LAST = 64 * 1024
+_AGAIN = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+
+_BUFFERS = threading.local()
+
+
+class Exchange:
+    """A request with its body and the place for its answer; `run` is called once, in a thread."""
+
+    def __init__(
+        self, request: Request, source: Extent | None, sink: Extent | None, tally: Tally
+    ) -> None:
+        self._request = request
+        self._source = source
+        self._sink = sink
+        self._tally = tally
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """Make `run` fail soon; called from another thread."""
+        with self._lock:
+            self._interrupted = True
+            if self._connection is not None:
+                self._connection.interrupt()
+
+    def run(
+        self, pool: Pool, tls: Tls, context: ssl.SSLContext | None, connect_timeout: float
+    ) -> Response:
+        """Do it, on a connection of the pool if there is one."""
+        address = Address.of(self._request.url)
+        key = address, tls
+        while True:
+            self._use(None)
+            connection = pool.take(key) or Connection.open(address, context, connect_timeout)
+            try:
+                self._use(connection)
+                answer, reusable = self._exchange(connection)
+            except _StaleError:
+                # The peer closed it while it was idle: nothing was done with the request.
+                connection.close()
+                self._tally.restart()
+                continue
+            except BaseException:
+                connection.close()
+                raise
+            if self._let_go() and reusable:
+                pool.put(key, connection)
+            else:
+                connection.close()
+            return answer
+
+    def _use(self, connection: Connection | None) -> None:
+        with self._lock:
+            self._connection = connection
+            if self._interrupted:
+                raise ConnectionLostError("interrupted")
+
+    def _let_go(self) -> bool:
+        """The connection is nobody's to interrupt any more; tell whether nobody has."""
+        with self._lock:
+            self._connection = None
+            return not self._interrupted
+
+    def _exchange(self, connection: Connection) -> tuple[Response, bool]:
+        sent, broken = self._send(connection)
+        head, reader = self._receive_head(connection, broken)
+        body = _Body(connection, head, reader.rest)
+        if self._sink is not None and 200 <= head.status < 300:
+            self._store(head, body, self._sink)
+            content = b""
+        else:
+            content = self._read_capped(body)
+        reusable = sent and head.keep_alive and body.complete and not body.overrun
+        return Response(head.status, head.headers, content), reusable
+
+    # --- sending
+
+    def _send(self, connection: Connection) -> tuple[bool, OSError | None]:
+        """Send head and body; tell whether all of it went, and what kept it from going."""
+        request, source = self._request, self._source
+        length: int | None = source.span.size if source else len(request.body) or None
+        if source is None and length is None and request.method in {"PUT", "POST"}:
+            length = 0
+        headers = {"Accept-Encoding": "identity", **request.headers}
+        if request.span is not None:
+            headers["Range"] = range_header(request.span)
+        head = request_head(request.method, request.url, headers, length)
+        try:
+            if source is None:
+                connection.sock.sendall(head + request.body)
+                return True, None
+            return self._send_source(connection, head, source), None
+        except OSError as error:
+            return False, error
+
+    def _send_source(self, connection: Connection, head: bytes, source: Extent) -> bool:
+        size = source.span.size
+        if size <= _WITH_HEAD:
+            connection.sock.sendall(head + self._last(source, 0))
+            return True
+        connection.sock.sendall(head, *(() if connection.encrypted else (socket.MSG_MORE,)))
+        stop = size - _LAST
+        by_kernel = not connection.encrypted and not self._tally.hashes
+        slices = (
+            self._by_kernel(connection, source, stop)
+            if by_kernel
+            else (self._by_buffer(connection, source, stop))
+        )
+        for _ in slices:
+            if connection.answering():
+                return False  # an answer before the end: there is no use in going on
+        connection.sock.sendall(self._last(source, stop))
+        return True
+
+    def _by_kernel(self, connection: Connection, source: Extent, stop: int) -> Iterator[None]:
+        offset, slices = 0, SliceSize()
+        while offset < stop:
+            began = time.monotonic()
+            count = connection.send_slice(
+                source.fd, source.span.start + offset, min(slices.size, stop - offset)
+            )
+            if not count:
+                read_exactly(source.fd, 1, source.span.start + offset)  # says how it ended
+            slices.adapt(time.monotonic() - began)
+            offset += count
+            self._tally.advance(count)
+            yield
+
+    def _by_buffer(self, connection: Connection, source: Extent, stop: int) -> Iterator[None]:
+        buffer, offset, slices = _buffer(), 0, SliceSize()
+        while offset < stop:
+            size = min(slices.size, len(buffer), stop - offset)
+            with local_errors("read", "the source"):
+                count = os.preadv(source.fd, [buffer[:size]], source.span.start + offset)
+                if not count:
+                    read_exactly(source.fd, 1, source.span.start + offset)
+            piece = buffer[:count]
+            self._tally.hash(piece)
+            began = time.monotonic()
+            connection.sock.sendall(piece)
+            slices.adapt(time.monotonic() - began)
+            offset += len(piece)
+            self._tally.advance(len(piece))
+            yield
+
+    def _last(self, source: Extent, offset: int) -> bytes:
+        """Return the last bytes of the source, once it was seen to be unchanged."""
+        with local_errors("read", "the source"):
+            data = read_exactly(source.fd, source.span.size - offset, source.span.start + offset)
+        if source.check is not None:
+            source.check()
+        self._tally.update(data)
+        return data
+
+    # --- receiving
+
+    def _receive_head(
+        self, connection: Connection, broken: OSError | None
+    ) -> tuple[Head, HeadReader]:
+        reader = HeadReader(self._request.method)
+        begun = False
+        while True:
+            try:
+                data = connection.sock.recv(_RECEIVED_AT_ONCE)
+            except OSError as error:
+                raise self._lost(connection, broken or error, begun=begun) from None
+            if not data:
+                raise self._lost(connection, broken, begun=begun)
+            begun = True
+            head = reader.feed(data)
+            if head is not None:
+                return head, reader
+
+    def _lost(self, connection: Connection, error: OSError | None, *, begun: bool) -> Exception:
+        stale = not connection.fresh and not begun and self._request.method in _AGAIN
+        if stale and not self._interrupted:
+            return _StaleError()
+        reason = os.strerror(error.errno) if error is not None and error.errno else "hung up"
+        return ConnectionLostError(f"the connection broke: {reason}")
+
+    def _store(self, head: Head, body: _Body, sink: Extent) -> None:
+        """Write the body to its place, never beyond what was asked for."""
+        span = self._request.span
+        if span is not None:
+            check_placement(head.status, head.headers, span)
+        expected = span.size if span is not None else head.length
+        self._tally.restart()
+        written = 0
+        for piece in body.pieces(self._tally):
+            if expected is not None and written + len(piece) > expected:
+                raise ProtocolError(f"more than the {expected} bytes announced")
+            _write(sink, written, piece)
+            self._tally.hash(piece)
+            written += len(piece)
+        if not body.complete or (expected is not None and written != expected):
+            raise DamagedInTransitError(
+                f"the answer broke off after {written} of {expected or 'unknown'} bytes"
+            )
+
+    def _read_capped(self, body: _Body) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        for piece in body.pieces(None):
+            size += len(piece)
+            if size > MAX_ANSWER:
+                raise ProtocolError(
+                    f"an answer of more than {MAX_ANSWER} bytes where a short one belongs"
+                )
+            pieces.append(bytes(piece))
+        if not body.complete:
+            raise DamagedInTransitError("the answer broke off")
+        return b"".join(pieces)
+
+
+class _StaleError(Exception):
+    """A connection of the pool had been closed by the peer."""
+
+
+class _Body:
+    """The body of an answer, in pieces of the thread's buffer; each is good until the next."""
+
+    def __init__(self, connection: Connection, head: Head, rest: bytes) -> None:
+        self._sock = connection.sock
+        self._head = head
+        self._rest = rest
+        self.complete = False
+        self.overrun = False
+
+    def pieces(self, tally: Tally | None) -> Iterator[memoryview]:
+        """Yield the body; `tally` counts as it arrives."""
+        if self._head.chunked:
+            yield from self._chunks(tally)
+        else:
+            yield from self._plain(tally)
+
+    def _plain(self, tally: Tally | None) -> Iterator[memoryview]:
+        buffer = _buffer()
+        left = self._head.length
+        filled = len(self._rest) if left is None else min(len(self._rest), left)
+        self.overrun = len(self._rest) > filled
+        buffer[:filled] = self._rest[:filled]
+        if tally is not None:
+            tally.advance(filled)
+        left = None if left is None else left - filled
+        while left is None or left:
+            room = buffer[filled:] if left is None else buffer[filled : filled + left]
+            count = self._receive_into(room)
+            if not count:
+                break
+            if tally is not None:
+                tally.advance(count)
+            filled += count
+            left = None if left is None else left - count
+            if filled == len(buffer):
+                yield buffer
+                filled = 0
+        if filled:
+            yield buffer[:filled]
+        # Without a length, the end of the connection is the end of the body.
+        self.complete = not left
+        self.overrun = self.overrun or self._head.length is None
+
+    def _chunks(self, tally: Tally | None) -> Iterator[memoryview]:
+        chunked = ChunkedBody(self._head)
+        data = self._rest
+        while True:
+            for piece in chunked.feed(data):
+                if tally is not None:
+                    tally.advance(len(piece))
+                yield memoryview(piece)
+            if chunked.complete:
+                self.complete = True
+                return
+            buffer = _buffer()
+            count = self._receive_into(buffer[:_RECEIVED_AT_ONCE])
+            if not count:
+                return
+            data = bytes(buffer[:count])
+
+    def _receive_into(self, room: memoryview) -> int:
+        try:
+            return self._sock.recv_into(room)
+        except OSError:
+            return 0
+
+
+def _write(sink: Extent, offset: int, piece: memoryview) -> None:
+    if sink.lock is None:
+        _write_fully(sink.fd, piece, sink.span.start + offset)
+        return
+    with sink.lock:
+        _write_fully(sink.fd, piece, sink.span.start + offset)
+
+
+def _write_fully(fd: int, piece: memoryview, offset: int) -> None:
+    while piece:
+        count = os.pwrite(fd, piece, offset)
+        piece, offset = piece[count:], offset + count
+
+
+def _buffer() -> memoryview:
+    """Return this thread's buffer."""
+    found: memoryview | None = getattr(_BUFFERS, "view", None)
+    if found is None:
+        found = _BUFFERS.view = memoryview(bytearray(BUFFER))
+    return found
