@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m bench.demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not mlflow and not slow"
+	$(BIN)/python -m pytest -n auto -m "not mlflow and not slow"
 
 test-interop: $(VENV)/.dev $(MLFLOW)/.done
 	$(BIN)/python -m pytest -m mlflow tests/interop
