@@ -471,11 +471,22 @@ def _lower_case_alias(name: str) -> str:
     return name.lower() if name.endswith("_PROXY") else name
 
 
+# What MLflow has named already, under the names that people look for.
+_MEANT = {
+    "PART_SIZE": "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE",
+    "CHUNK_SIZE": "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE",
+    "TIMEOUT": "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT",
+    "ENDPOINT_URL": "MLFLOW_S3_ENDPOINT_URL",
+    "RETRIES": "TRANSFER_ATTEMPTS",
+}
+
+
 def _refuse_unknown(environ: Mapping[str, str], known: set[str]) -> None:
     for name in environ:
         if name.startswith(_PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            meant = {known_name.removeprefix(_PREFIX): known_name for known_name in known} | _MEANT
+            near = difflib.get_close_matches(name.removeprefix(_PREFIX), meant, n=1, cutoff=0.7)
             raise UsageError(
                 f"unknown setting {name}",
-                hint=f"did you mean {near[0]}?" if near else "see the table in the README",
+                hint=f"did you mean {meant[near[0]]}?" if near else "see the table in the README",
             )

@@ -272,6 +272,17 @@ def test_a_store_that_is_not_there_is_a_temporary_failure(run, tree):
     assert "Signature" not in result.stderr
 
 
+def test_parts_to_a_store_that_is_not_there_are_a_temporary_failure_too(run, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = address_of(server)
+    (tmp_path / "large").write_bytes(bytes(24 * MIB))
+    args = ("push", "--endpoint-url", endpoint, "large", "s3://bucket/key")
+    result = run(*args, TRANSFER_ATTEMPTS="2")
+    assert (result.returncode, result.stdout) == (5, "")
+    assert result.stderr.count("\n") == 1
+    assert "gave up after 2 attempts" in result.stderr
+
+
 def test_names_cannot_control_a_terminal(run, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()

@@ -42,10 +42,18 @@ def test_foreign_variables_do_not_matter():
     )
 
 
-def test_misspelt_name_is_an_error_with_the_right_one():
-    with pytest.raises(UsageError, match="unknown setting TRANSFER_CONCURENCY") as caught:
-        read("TRANSFER_CONCURENCY", "4")
-    assert caught.value.hint == "did you mean TRANSFER_CONCURRENCY?"
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("TRANSFER_CONCURENCY", "TRANSFER_CONCURRENCY"),
+        ("TRANSFER_PARTSIZE", "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE"),
+        ("TRANSFER_TIMEOUT", "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT"),
+    ],
+)
+def test_misspelt_name_is_an_error_with_the_right_one(name, meant):
+    with pytest.raises(UsageError, match=f"unknown setting {name}") as caught:
+        read(name, "4")
+    assert caught.value.hint == f"did you mean {meant}?"
 
 
 def test_name_that_is_like_no_other_points_to_the_table():

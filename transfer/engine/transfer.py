@@ -387,4 +387,6 @@ class FileTransfer(Job):
     def _lane(self, operation: str) -> Lane:
         """Bytes and control calls may go to different hosts: an outage of one is its own."""
         store = self._source if operation == "open" else self._target
+        if operation == "reopen":
+            return Lane(store.url, opening=True)
         return Lane(store.url, operation == "put" or operation.startswith("part"))
