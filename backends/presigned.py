@@ -12,7 +12,7 @@ from transfer.errors import (
     PreconditionError,
     SourceChangedError,
 )
-from transfer.store import Request
+from transfer.store import Origin, Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -61,7 +61,8 @@ class RemoteObject:
 
     `sign` is asked for a permission before each range: it may keep one until it
     expires. `ranged` False means that the server gives whole objects only.
-    `checksum_of` finds the object's checksum in the headers of an answer.
+    `checksum_of` finds the object's checksum in the headers of an answer. `realm`
+    and `place` are for stores that can copy the object by themselves.
     """
 
     def __init__(
@@ -74,8 +75,12 @@ class RemoteObject:
         error_of: ErrorOf,
         ranged: bool = True,
         checksum_of: Callable[[Mapping[str, str]], Checksum | None] | None = None,
+        realm: str = "",
+        place: str = "",
     ) -> None:
         self.info = info
+        self._realm = realm
+        self._place = place
         self._mover = mover
         self._sign = sign
         self._tls_for = tls_for
@@ -88,6 +93,10 @@ class RemoteObject:
     def source(self, span: Span) -> Source:
         """Return a range."""
         return _RemoteSpan(self, span)
+
+    def origin(self, span: Span) -> Origin:
+        """Say what a range is a range of."""
+        return Origin(self._realm, self._place, span, self.info.version)
 
     async def read(self, span: Span, sink: Sink, tally: Tally) -> None:
         """Pour one range into a sink."""
@@ -149,6 +158,10 @@ class _RemoteSpan:
     @property
     def size(self) -> int:
         return self._span.size
+
+    @property
+    def origin(self) -> Origin:
+        return self._remote.origin(self._span)
 
     async def pour(self, sink: Sink, tally: Tally) -> None:
         await self._remote.read(self._span, sink, tally)

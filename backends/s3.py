@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from backends import s3_checksums
 from backends.presigned import RemoteObject, send_signed
 from backends.s3_client import open_client, sdk_errors
+from backends.s3_copies import ServerCopies, place_of
 from backends.s3_errors import error_of_answer, refused_overwrite
 from backends.s3_parts import LIFETIME, S3Parts, bind
 from backends.s3_presigner import (
@@ -25,6 +26,7 @@ from backends.s3_presigner import (
     check_s3_key,
     extra_headers,
 )
+from backends.spool import at_hand
 from transfer.errors import RejectedError, SourceChangedError, UnsupportedError
 from transfer.model import ObjectInfo, Page, Traits
 from transfer.sizes import GIB, MIB
@@ -87,6 +89,7 @@ class S3Store:
         self.presigner = S3Presigner(signing, base)
         self.parts = S3Parts(self)
         self.signer = S3Presigner(signing, public)
+        self.copies = ServerCopies(client, signing)
         self.refuses_checksums = False
         self._confirmed = False
 
@@ -155,10 +158,20 @@ class S3Store:
             tls_for=lambda _: self.signing.tls,
             error_of=lambda answer: self.error(f"read {self.url}/{key}", answer),
             checksum_of=s3_checksums.of_headers,
+            realm=self.copies.realm,
+            place=place_of(self.bucket, key),
         )
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
-        """PutObject, presigned, and bound to its content."""
+        """PutObject, presigned, and bound to its content; CopyObject of what S3 has already."""
+        if await self.copies.put(self.names(key), source, intent, tally):
+            return await self.stat(key)
+        async with at_hand(source) as near:
+            return await self._put_checked(key, near, intent, tally)
+
+    async def _put_checked(
+        self, key: str, source: Source, intent: Intent, tally: Tally
+    ) -> ObjectInfo:
         algorithm = self.checksumming(intent)
         try:
             return await self._put(key, source, intent, tally, algorithm)

@@ -14,6 +14,7 @@ from backends.presigned import send_signed
 from backends.s3_client import COMPLETE_PATIENCE, sdk_errors
 from backends.s3_errors import refused_overwrite
 from backends.s3_presigner import MARK, MARK_LENGTH, upload_id
+from backends.spool import at_hand
 from transfer.errors import (
     IntegrityError,
     NotFoundError,
@@ -73,6 +74,16 @@ class S3Parts:
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         """UploadPart, presigned; bound to its content where the store checks that."""
+        store = self._store
+        copied = await store.copies.part(store.names(upload.key), upload, part, source, tally)
+        if copied is not None:
+            return copied
+        if upload.algorithm is None:
+            return await self._send(upload, part, source, tally)
+        async with at_hand(source) as near:
+            return await self._send(upload, part, near, tally)
+
+    async def _send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         store = self._store
         what = f"write part {part.number} of {store.url}/{upload.key}"
         checksum = await bind(source, upload.algorithm, tally)

@@ -77,6 +77,7 @@ class FileSource:
     """A span of an open file; the descriptor belongs to whoever opened it."""
 
     __slots__ = ("_extent",)
+    origin = None
 
     def __init__(self, fd: int, span: Span, check: Callable[[], None] | None = None) -> None:
         self._extent = Extent(fd, span, check)

@@ -29,6 +29,7 @@ class BytesSource:
     """Bytes in memory as a source."""
 
     extent = None
+    origin = None
 
     def __init__(self, data: Buffer) -> None:
         self._data = memoryview(data).cast("B")

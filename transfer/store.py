@@ -62,6 +62,20 @@ class Extent:
     lock: Lock | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The stored object that a source is a range of; reading it costs a journey.
+
+    A store of the same `realm` may copy it by itself, from one of its places to
+    another; `place` is how that store calls the object. An empty realm is nobody's.
+    """
+
+    realm: str
+    place: str
+    span: Span
+    version: str | None
+
+
 class Sink(Protocol):
     """Where bytes go; offsets count from the start of the sink."""
 
@@ -86,6 +100,11 @@ class Source(Protocol):
     @property
     def extent(self) -> Extent | None:
         """The file behind the source, if there is one and it may be read directly."""
+        ...
+
+    @property
+    def origin(self) -> Origin | None:
+        """The object behind the source, if it lies in a store elsewhere."""
         ...
 
     async def pour(self, sink: Sink, tally: Tally) -> None:

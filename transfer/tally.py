@@ -67,6 +67,11 @@ class Tally:
         """Count bytes that are hashed apart, or not at all."""
         self.moved += count
 
+    def skip(self, count: int) -> None:
+        """Count bytes that nobody here has seen: nothing is known of the content any more."""
+        self._digest = self._known = None
+        self.moved += count
+
     @property
     def checksum(self) -> Checksum | None:
         """The checksum of all bytes so far."""

@@ -86,6 +86,7 @@ class BreakingSource:
     """A source that fails after its first bytes, or waits there for ever."""
 
     extent = None
+    origin = None
 
     def __init__(self, size: int, *, hang: bool = False) -> None:
         self.size = size

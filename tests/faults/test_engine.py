@@ -145,9 +145,14 @@ async def test_a_source_written_to_while_it_is_read_is_an_error(memory, tmp_path
     path = tmp_path / "growing"
     path.write_bytes(bytes(size))
 
+    grown = anyio.Event()
+
     async def grow(operation, count):
         if operation in {"send", "put"} and count == 1:
             await anyio.to_thread.run_sync(append, path)
+            grown.set()
+        elif operation == "send":
+            await grown.wait()
 
     store = FaultyStore(memory, grow)
     async with engine_with(store) as engine:

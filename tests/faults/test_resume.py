@@ -68,19 +68,25 @@ def records(settings):
         ).result()
 
 
-def breaking_off(operation, after):
-    """Fail for a reason that may pass, from some number of calls on."""
+def breaking_off(operation, after, settings):
+    """Fail for a reason that may pass, from some number of calls on, when those have arrived."""
 
     async def plan(asked, count):
         if asked == operation and count > after:
-            await anyio.sleep(0.1)  # those that were let through have arrived by then
+            with anyio.fail_after(20):
+                while await anyio.to_thread.run_sync(noted, settings) < after:  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
             raise ConnectionLostError("gone")
 
     return plan
 
 
+def noted(settings):
+    return sum(len(r.receipts) for r, _ in Journal.from_settings(settings).records())
+
+
 async def push_until_it_breaks(memory, settings, source, after=6):
-    store = FaultyStore(memory, breaking_off("send", after))
+    store = FaultyStore(memory, breaking_off("send", after, settings))
     async with engine_with(store, settings) as engine:
         report = await engine.run(source, "memory://bucket/a")
     assert "goes on from there" in str(report.failed[0].error)
@@ -188,7 +194,7 @@ async def test_an_upload_that_has_expired_starts_anew(memory, settings, source):
 
 async def test_without_resume_nothing_is_kept_and_the_former_is_given_up(memory, settings, source):
     await push_until_it_breaks(memory, settings, source)
-    store = FaultyStore(memory, breaking_off("send", 3))
+    store = FaultyStore(memory, breaking_off("send", 3, settings))
     async with engine_with(store, settings) as engine:
         await engine.run(source, "memory://bucket/a", options=Options(resume=False))
     assert memory.shelf.uploads == {}
@@ -268,7 +274,7 @@ async def test_where_nothing_can_be_written_down_transfers_work_all_the_same(
 
 
 async def pull_until_it_breaks(memory, settings, target, after=6):
-    store = FaultyStore(memory, breaking_off("read", after))
+    store = FaultyStore(memory, breaking_off("read", after, settings))
     async with engine_with(store, settings) as engine:
         report = await engine.run("memory://bucket/in", target)
     assert "goes on from there" in str(report.failed[0].error)

@@ -102,6 +102,7 @@ class _FaultyObject:
 
 class _FaultySource:
     extent = None
+    origin = None
 
     def __init__(self, inner, store: FaultyStore) -> None:
         self._inner = inner

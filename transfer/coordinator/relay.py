@@ -90,6 +90,7 @@ class RequestBody:
 
 class _BodySource:
     extent = None
+    origin = None
 
     def __init__(self, body: RequestBody, size: int) -> None:
         self._body = body

@@ -1,0 +1,126 @@
+"""From one store to another of the same kind: the store copies by itself where it can."""
+
+from __future__ import annotations
+
+import os
+
+import anyio.to_thread
+import boto3
+import pytest
+
+from backends.s3_parts import LIMITS
+from tests.faults.harness import BUCKET as STRICT_BUCKET
+from tests.faults.harness import StrictStore
+from tests.faults.harness.clients import boto
+from tests.support.servers import ACCESS_KEY, BUCKET, SECRET_KEY
+from transfer.checksums import Algorithm, checksum_of
+from transfer.engine import Engine
+from transfer.errors import SourceChangedError
+from transfer.model import Intent, Part, Span, Verified
+from transfer.settings import Settings
+from transfer.store import Origin
+from transfer.tally import Tally
+
+PART = LIMITS.min_size
+SMALL, LARGE = os.urandom(1000), os.urandom(2 * PART + 1000)
+
+
+def client_of(server):
+    return boto3.client(
+        "s3",
+        endpoint_url=server.url,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        region_name="us-east-1",
+    )
+
+
+@pytest.fixture
+def copied(monkeypatch):
+    """Copy with an engine of this environment; returns the report and what passed the mover."""
+
+    async def copy(environ, source, target):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+            monkeypatch.setenv(name, environ[name])
+        settings = Settings.from_env(environ | {"MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": str(PART)})
+        async with Engine(settings) as engine:
+            assert engine._stores is not None
+            mover = engine._stores._context.mover
+            passed, exchange = [], mover.exchange
+
+            async def counted(request, **how):
+                passed.append(request.method)
+                return await exchange(request, **how)
+
+            monkeypatch.setattr(mover, "exchange", counted)
+            report = await engine.copy(source, target)
+        return report, passed
+
+    return copy
+
+
+@pytest.mark.servers
+async def test_objects_of_one_server_are_copied_by_it(moto, copied):
+    client = client_of(moto)
+    for bucket in ("copy-from", "copy-to"):
+        client.create_bucket(Bucket=bucket)
+    for key, data in (("d/small +%", SMALL), ("d/large", LARGE), ("d/empty", b"")):
+        client.put_object(Bucket="copy-from", Key=key, Body=data)
+    report, passed = await copied(moto.environ, "s3://copy-from/d", "s3://copy-to/")
+    assert (len(report.done), report.moved) == (3, len(SMALL) + len(LARGE))
+    assert passed == ["PUT"]  # the empty one
+    for key, data in (("d/small +%", SMALL), ("d/large", LARGE), ("d/empty", b"")):
+        assert client.get_object(Bucket="copy-to", Key=key)["Body"].read() == data
+    client.close()
+
+
+@pytest.mark.servers
+async def test_what_a_server_does_not_copy_is_moved(rclone, copied):
+    client = client_of(rclone)
+    for name, data in (("small", SMALL), ("large", LARGE)):
+        client.put_object(Bucket=BUCKET, Key=f"copies/{name}", Body=data)
+    client.close()
+    report, passed = await copied(rclone.environ, f"s3://{BUCKET}/copies/", f"s3://{BUCKET}/moved/")
+    assert len(report.done) == 2
+    assert passed.count("PUT") == 4
+    assert (rclone.folder / BUCKET / "moved" / "small").read_bytes() == SMALL
+    assert (rclone.folder / BUCKET / "moved" / "large").read_bytes() == LARGE
+
+
+async def test_a_part_that_is_bound_to_its_content_is_read_once_from_elsewhere(copied):
+    async with StrictStore() as store:
+        await anyio.to_thread.run_sync(put_by_hand, store)
+        url = f"s3://{STRICT_BUCKET}"
+        report, _ = await copied(store.environ, f"{url}/a", f"{url}/b")
+        assert report.done[0].verified is Verified.CONTENT
+        assert [entry.status for entry in store.seen("GetObject")] == [206] * 3
+        parts = store.seen("UploadPart")
+        assert [entry.status for entry in parts if "x-amz-checksum-crc32c" in entry.headers] == [
+            200
+        ] * 3
+        assert store.objects["b"].data == LARGE
+        assert store.open_uploads == []
+
+
+def put_by_hand(store):
+    client = boto(store)
+    crc = checksum_of(Algorithm.CRC32C, LARGE).base64
+    client.put_object(Bucket=STRICT_BUCKET, Key="a", Body=LARGE, ChecksumCRC32C=crc)
+    client.close()
+
+
+@pytest.mark.servers
+async def test_an_object_replaced_meanwhile_is_not_copied(moto, open_store):
+    client = client_of(moto)
+    client.create_bucket(Bucket="replaced")
+    client.put_object(Bucket="replaced", Key="a", Body=LARGE)
+    async with open_store("s3://replaced", moto.environ) as store:
+        upload = await store.parts.create("b", Intent(len(LARGE), PART))
+        async with store.open("a") as opened:
+            source = opened.source(Span(0, PART))
+            assert isinstance(source.origin, Origin)
+            client.put_object(Bucket="replaced", Key="a", Body=SMALL)
+            with pytest.raises(SourceChangedError):
+                await store.parts.send(upload, Part(1, Span(0, PART)), source, Tally())
+        await store.parts.abort(upload)
+    client.close()
