@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 MLFLOW := .venv-mlflow
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-interop test-all lint types format build servers lock clean
+.PHONY: demo test test-interop test-all lint types format build servers stores-table lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m bench.demo
@@ -33,6 +33,10 @@ format: $(VENV)/.dev
 
 build: $(VENV)/.dev
 	$(BIN)/python -m hatchling build
+
+# Runs the conformance tests and writes what they showed into the README.
+stores-table: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/conformance -p tests.conformance.table --stores-table
 
 # What the whole test suite takes from Debian; needs root.
 servers:

@@ -107,6 +107,11 @@ class StoreConformance:
     """The tests; `room` gives each its own prefix in a store that others use too."""
 
     unable: ClassVar[dict[str, str]] = {}
+    # For the README's table: the store, the server, and where its version is found
+    # (a distribution, or a command that prints it). Without a server, no row.
+    shown: ClassVar[str] = ""
+    against: ClassVar[str] = ""
+    version_from: ClassVar[str | tuple[str, ...]] = ""
 
     @pytest.fixture(autouse=True)
     def _skip_what_it_cannot_do(self, request: pytest.FixtureRequest) -> None:

@@ -11,6 +11,8 @@ class TestCoordinatedFolder(StoreConformance):
     """A coordinator that keeps a folder: parts come to it, by URLs that it signed."""
 
     schemes = ("transfer+http", "transfer+https")
+    shown = "`transfer+http://`"
+    against = "transfer serve, a folder"
 
     @pytest.fixture
     async def store(self, folder_coordinator, open_store):
@@ -23,6 +25,8 @@ class TestCoordinatedS3(StoreConformance):
     """A coordinator in front of S3: parts go straight to the store."""
 
     schemes = ("mlflow-artifacts",)
+    shown = "`mlflow-artifacts://`"
+    against = "transfer serve, S3"
     unable = {
         "no_clobber_refuses_to_replace": "rclone ignores If-None-Match",
         "an_object_replaced_while_read_is_noticed": "rclone ignores If-Match and gives no ETag",

@@ -10,6 +10,8 @@ _ONCE = {"completing_twice_ends_with_the_object": "the temporary file is the obj
 
 class TestLocal(StoreConformance):
     schemes = ("file",)
+    shown = "a path, `file:`"
+    against = "this machine"
     unable = _ONCE
 
     @pytest.fixture

