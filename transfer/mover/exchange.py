@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
 from transfer.files import local_errors, read_exactly
-from transfer.mover.connection import BUFFER, Connection, SliceSize
+from transfer.mover.connection import BUFFER, RECEIVED_AT_ONCE, Connection, SliceSize
 from transfer.mover.http1 import Address, ChunkedBody, Head, HeadReader, request_head
 from transfer.mover.ranges import check_placement, range_header
 from transfer.sizes import MIB
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from transfer.tally import Tally
 
 MAX_ANSWER = MIB
-_RECEIVED_AT_ONCE = 256 * 1024
 # A body of this size travels with its head, in one packet or few.
 _WITH_HEAD = 64 * 1024
 # Held back until the source was checked.
@@ -200,7 +199,7 @@ class Exchange:
         begun = False
         while True:
             try:
-                data = connection.sock.recv(_RECEIVED_AT_ONCE)
+                data = connection.receive()
             except OSError as error:
                 raise self._lost(connection, broken or error, begun=begun) from None
             if not data:
@@ -311,7 +310,7 @@ class _Body:
                 self.complete = True
                 return
             buffer = _buffer()
-            count = self._receive_into(buffer[:_RECEIVED_AT_ONCE])
+            count = self._receive_into(buffer[:RECEIVED_AT_ONCE])
             if not count:
                 return
             data = bytes(buffer[:count])
