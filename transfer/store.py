@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from transfer.redaction import redact
+from transfer.sizes import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -168,7 +169,8 @@ class Request:
 
     `span` asks for a range and has the answer checked against it. `patience` is
     how long the first byte of the answer may take, in seconds, beyond the
-    mover's own time-out (a Complete may think for minutes).
+    mover's own time-out (a Complete may think for minutes). An answer that no
+    sink takes may have `most` bytes.
     """
 
     method: str
@@ -178,6 +180,7 @@ class Request:
     patience: float | None = None
     tls: Tls | None = None
     body: bytes = b""
+    most: int = MIB
 
     def __repr__(self) -> str:
         return f"<{self.method} {redact(self.url)}>"
@@ -221,7 +224,7 @@ class Mover(Protocol):
         """Send the request with the source as its body; pour a 2xx answer into the sink.
 
         Any status is an answer, not an error; redirects are not followed. The
-        body of an answer that no sink takes is kept up to 1 MiB.
+        body of an answer that no sink takes is kept up to `request.most`.
         Raises ConnectionLostError, StalledError, ProtocolError (an answer that
         is no HTTP, or not the range asked for), DamagedInTransitError (an
         answer shorter than announced), and what source and sink raise.

@@ -19,7 +19,6 @@ from transfer.files import local_errors, read_exactly
 from transfer.mover.connection import BUFFER, RECEIVED_AT_ONCE, Connection, SliceSize
 from transfer.mover.http1 import Address, ChunkedBody, Head, HeadReader, request_head
 from transfer.mover.ranges import check_placement, range_header
-from transfer.sizes import MIB
 from transfer.store import Response
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from transfer.store import Extent, Request, Tls
     from transfer.tally import Tally
 
-MAX_ANSWER = MIB
 # A body of this size travels with its head, in one packet or few.
 _WITH_HEAD = 64 * 1024
 # Held back until the source was checked.
@@ -240,9 +238,9 @@ class Exchange:
         size = 0
         for piece in body.pieces(None):
             size += len(piece)
-            if size > MAX_ANSWER:
+            if size > self._request.most:
                 raise ProtocolError(
-                    f"an answer of more than {MAX_ANSWER} bytes where a short one belongs"
+                    f"an answer of more than {self._request.most} bytes where a short one belongs"
                 )
             pieces.append(bytes(piece))
         if not body.complete:
