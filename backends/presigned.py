@@ -61,8 +61,8 @@ class RemoteObject:
 
     `sign` is asked for a permission before each range: it may keep one until it
     expires. `ranged` False means that the server gives whole objects only.
-    `checksum_of` finds the object's checksum in the headers of an answer. `realm`
-    and `place` are for stores that can copy the object by themselves.
+    `checksum_of` finds the object's checksum in the headers of an answer. `realm`,
+    `place` and `look` are for stores that can copy the object by themselves.
     """
 
     def __init__(
@@ -77,8 +77,10 @@ class RemoteObject:
         checksum_of: Callable[[Mapping[str, str]], Checksum | None] | None = None,
         realm: str = "",
         place: str = "",
+        look: Callable[[], Awaitable[ObjectInfo]] | None = None,
     ) -> None:
         self.info = info
+        self._look = look
         self._realm = realm
         self._place = place
         self._mover = mover
@@ -96,7 +98,11 @@ class RemoteObject:
 
     def origin(self, span: Span) -> Origin:
         """Say what a range is a range of."""
-        return Origin(self._realm, self._place, span, self.info.version)
+        return Origin(self._realm, self._place, span, self.info.version, self._check_still_there)
+
+    async def _check_still_there(self) -> None:
+        if self._look is not None and (await self._look()).version != self.info.version:
+            raise self._changed()
 
     async def read(self, span: Span, sink: Sink, tally: Tally) -> None:
         """Pour one range into a sink."""

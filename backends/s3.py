@@ -1,47 +1,43 @@
 """Amazon S3 and everything that speaks its protocol.
 
-Control calls go through aiobotocore. Bytes never do: parts, objects and ranges
-are presigned requests that the mover carries, exactly as a client behind a
-coordinator would send them. So this store is the embedded coordinator, and its
-`signer` is the whole of what a remote one adds.
+Parts, objects and ranges are presigned requests that the mover carries, exactly
+as a client behind a coordinator would send them. So this store is the embedded
+coordinator, and its `signer` is the whole of what a remote one adds.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 from backends import s3_checksums
 from backends.presigned import RemoteObject, send_signed
-from backends.s3_client import open_client, sdk_errors
+from backends.s3_access import access_by_settings
+from backends.s3_control import S3Control, modified
 from backends.s3_copies import ServerCopies, place_of
 from backends.s3_errors import error_of_answer, refused_overwrite
 from backends.s3_parts import LIFETIME, S3Parts, bind
-from backends.s3_presigner import (
-    S3Presigner,
-    Signing,
-    base_url,
-    check_extra_args,
-    check_s3_key,
-    extra_headers,
-)
+from backends.s3_presigner import CHECKSUM_MODE, S3Presigner, check_extra_args
+from backends.s3_xml import Document, decoded
 from backends.spool import at_hand
-from transfer.errors import RejectedError, SourceChangedError, UnsupportedError
+from transfer.errors import RejectedError, SourceChangedError, UnavailableError, UnsupportedError
 from transfer.model import ObjectInfo, Page, Traits
 from transfer.sizes import GIB, MIB
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from types_aiobotocore_s3 import S3Client
-
+    from backends.s3_access import Access
     from transfer.checksums import Algorithm
     from transfer.errors import TransferError
     from transfer.model import Intent
     from transfer.store import Context, Mover, OpenObject, Response, SignedRequest, Source, Store
     from transfer.tally import Tally
 
+_META = "x-amz-meta-"
 _TRAITS = Traits(max_put=5 * GIB)
 # From this size on, one request more to learn the checksum costs nothing that shows.
 _LOOKED_AT = 16 * MIB
@@ -50,46 +46,30 @@ _LOOKED_AT = 16 * MIB
 @asynccontextmanager
 async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
     """Open `s3://BUCKET`, with the credentials of the AWS chain."""
-    settings = context.settings
     bucket = root.partition("://")[2]
-    check_extra_args(settings.s3_extra_args)
-    async with open_client(settings, endpoint_url=settings.s3_endpoint_url) as (client, keyring):
-        base = await base_url(client, bucket)
-        public = base
-        if settings.public_endpoint_url:
-            async with open_client(settings, endpoint_url=settings.public_endpoint_url) as (
-                other,
-                _,
-            ):
-                public = await base_url(other, bucket)
-        region = client.meta.region_name or "us-east-1"
-        signing = Signing(keyring, region, settings, extra_headers(client, settings))
-        yield S3Store(bucket, client, context.mover, signing, base=base, public=public)
+    check_extra_args(context.settings.s3_extra_args)
+    access = access_by_settings(bucket, context.settings)
+    if access is None:
+        from backends.s3_sdk import find_access  # noqa: PLC0415 - slow to load
+
+        access = await find_access(bucket, context.settings)
+    yield S3Store(bucket, access, context.mover)
 
 
 class S3Store:
     """The objects of one bucket; make it with `open_store`."""
 
-    def __init__(
-        self,
-        bucket: str,
-        client: S3Client,
-        mover: Mover,
-        signing: Signing,
-        *,
-        base: str,
-        public: str,
-    ) -> None:
+    def __init__(self, bucket: str, access: Access, mover: Mover) -> None:
         self.bucket = bucket
-        self.client = client
+        self.control = S3Control(access, mover)
         self.mover = mover
-        self.signing = signing
+        self.signing = access.signing
         self.url = f"s3://{bucket}"
         self.traits = _TRAITS
-        self.presigner = S3Presigner(signing, base)
+        self.presigner = S3Presigner(access.signing, access.base)
         self.parts = S3Parts(self)
-        self.signer = S3Presigner(signing, public)
-        self.copies = ServerCopies(client, signing)
+        self.signer = S3Presigner(access.signing, access.public)
+        self.copies = ServerCopies(self.control, access.signing)
         self.refuses_checksums = False
         self._confirmed = False
 
@@ -99,39 +79,35 @@ class S3Store:
 
     async def head(self, key: str) -> tuple[ObjectInfo, Mapping[str, str]]:
         """HeadObject, with the metadata."""
-        with sdk_errors(f"look at {self.url}/{key}"):
-            found = await self.client.head_object(**self.names(key), ChecksumMode="ENABLED")
+        what = f"look at {self.url}/{key}"
+        answer = await self.control.ask(what, "HEAD", key, headers=CHECKSUM_MODE)
+        said = answer.headers
+        length = said.get("content-length", "")
+        if not length.isdecimal():
+            raise UnavailableError(f"{what}: the answer does not say how long it is")
         info = ObjectInfo(
             key,
-            found["ContentLength"],
-            version_of(found.get("ETag")),
-            found["LastModified"].timestamp(),
-            s3_checksums.of_fields(found),
-            content_type=found.get("ContentType"),
+            int(length),
+            version_of(said.get("etag")),
+            modified(said),
+            s3_checksums.of_headers(said),
+            content_type=said.get("content-type"),
         )
-        # Some compatibles return the names of metadata capitalised.
-        return info, {n.lower(): v for n, v in found.get("Metadata", {}).items()}
+        return info, {n.removeprefix(_META): v for n, v in said.items() if n.startswith(_META)}
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """ListObjectsV2, a thousand keys at a time."""
-        more: dict[str, Any] = {"ContinuationToken": token} if token is not None else {}
+        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
+        if token is not None:
+            query["continuation-token"] = token
         if folders:
-            more["Delimiter"] = "/"
-        with sdk_errors(f"list {self.url}/{prefix}"):
-            found = await self.client.list_objects_v2(
-                Bucket=self.bucket, Prefix=prefix, **self.signing.owner_arg, **more
-            )
-        objects = tuple(
-            ObjectInfo(
-                item["Key"],
-                item["Size"],
-                version_of(item.get("ETag")),
-                item["LastModified"].timestamp(),
-            )
-            for item in found.get("Contents", [])
-        )
-        names = tuple(item["Prefix"] for item in found.get("CommonPrefixes", []))
-        return Page(objects, names, found.get("NextContinuationToken"))
+            query["delimiter"] = "/"
+        what = f"list {self.url}/{prefix}"
+        answer = await self.control.ask(what, "GET", None, query=query)
+        found = Document(what, answer.body, "List")
+        objects = tuple(_listed(item, found) for item in found.items("Contents"))
+        names = tuple(decoded(item["Prefix"], found) for item in found.items("CommonPrefixes"))
+        return Page(objects, names, found.fields.get("NextContinuationToken") or None)
 
     @asynccontextmanager
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
@@ -160,11 +136,12 @@ class S3Store:
             checksum_of=s3_checksums.of_headers,
             realm=self.copies.realm,
             place=place_of(self.bucket, key),
+            look=partial(self.stat, key),
         )
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """PutObject, presigned, and bound to its content; CopyObject of what S3 has already."""
-        if await self.copies.put(self.names(key), source, intent, tally):
+        if await self.copies.put(key, source, intent, tally):
             return await self.stat(key)
         async with at_hand(source) as near:
             return await self._put_checked(key, near, intent, tally)
@@ -210,17 +187,21 @@ class S3Store:
 
     async def delete(self, key: str) -> None:
         """DeleteObject: a key that is not there is fine."""
-        with sdk_errors(f"delete {self.url}/{key}"):
-            await self.client.delete_object(**self.names(key))
-
-    def names(self, key: str) -> dict[str, Any]:
-        """Bucket, key and owner as arguments; BadKeyError for a key that S3 cannot have."""
-        check_s3_key(key)
-        return {"Bucket": self.bucket, "Key": key, **self.signing.owner_arg}
+        await self.control.ask(f"delete {self.url}/{key}", "DELETE", key)
 
     def error(self, what: str, answer: Response) -> TransferError:
         """Return the error of an answer of the data path."""
         return error_of_answer(what, answer.status, answer.headers, answer.body)
+
+
+def _listed(item: Mapping[str, str], page: Document) -> ObjectInfo:
+    when = item.get("LastModified")
+    return ObjectInfo(
+        decoded(item["Key"], page),
+        int(item["Size"]),
+        version_of(item.get("ETag")),
+        datetime.fromisoformat(when).timestamp() if when else None,
+    )
 
 
 def version_of(etag: str | None) -> str | None:

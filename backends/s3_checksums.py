@@ -9,7 +9,7 @@ Source: "Checking object integrity" in the Amazon S3 user guide.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from transfer.checksums import Algorithm, Checksum, available
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from transfer.settings import Checksumming
 
-# The SDK's names for the algorithms of headers and fields.
-_SDK_NAMES = {
+# The names of the algorithms as values and in elements.
+_NAMES = {
     Algorithm.CRC32C: "CRC32C",
     Algorithm.CRC32: "CRC32",
     Algorithm.CRC64NVME: "CRC64NVME",
@@ -37,30 +37,33 @@ def chosen(setting: Checksumming) -> Algorithm | None:
     return Algorithm.CRC32C if setting == "auto" else Algorithm(setting)
 
 
-def create_arguments(algorithm: Algorithm | None) -> dict[str, Any]:
+def create_headers(algorithm: Algorithm | None) -> dict[str, str]:
     """Return what asks for part checksums when an upload is opened."""
     if algorithm not in FULL_OBJECT:
         return {}
-    return {"ChecksumAlgorithm": _SDK_NAMES[algorithm], "ChecksumType": "FULL_OBJECT"}
+    return {
+        "x-amz-checksum-algorithm": _NAMES[algorithm],
+        "x-amz-checksum-type": "FULL_OBJECT",
+    }
 
 
-def confirmed(algorithm: Algorithm | None, answer: Mapping[str, Any]) -> Algorithm | None:
+def confirmed(algorithm: Algorithm | None, headers: Mapping[str, str]) -> Algorithm | None:
     """Return the algorithm if the store has said that it checks parts by it.
 
     Content-MD5 needs no word: it is as old as S3, and part of HTTP.
     """
     if algorithm is Algorithm.MD5:
         return algorithm
-    if algorithm is None or answer.get("ChecksumAlgorithm") != _SDK_NAMES[algorithm]:
+    if algorithm is None or headers.get("x-amz-checksum-algorithm") != _NAMES[algorithm]:
         return None
     return algorithm
 
 
 def fields(checksum: Checksum | None) -> dict[str, str]:
-    """Return a checksum as an argument of a call, such as `ChecksumCRC32C`."""
-    if checksum is None or checksum.algorithm not in _SDK_NAMES:
+    """Return a checksum as an element of a document, such as `ChecksumCRC32C`."""
+    if checksum is None or checksum.algorithm not in _NAMES:
         return {}
-    return {f"Checksum{_SDK_NAMES[checksum.algorithm]}": checksum.base64}
+    return {f"Checksum{_NAMES[checksum.algorithm]}": checksum.base64}
 
 
 def header(checksum: Checksum | None) -> dict[str, str]:
@@ -72,22 +75,22 @@ def header(checksum: Checksum | None) -> dict[str, str]:
     return {f"x-amz-checksum-{checksum.algorithm}": checksum.base64}
 
 
-def of_fields(answer: Mapping[str, Any]) -> Checksum | None:
-    """Return the checksum of a whole object, or of a part, from an answer of the SDK.
+def of_fields(answer: Mapping[str, str]) -> Checksum | None:
+    """Return the checksum of a whole object, or of a part, from the document of an answer.
 
     One that is put together from those of parts ("abc=-3") covers no bytes, and
     does not count.
     """
     if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
         return None
-    return _first({name: answer.get(f"Checksum{sdk}") for name, sdk in _SDK_NAMES.items()})
+    return _first({name: answer.get(f"Checksum{element}") for name, element in _NAMES.items()})
 
 
 def of_headers(headers: Mapping[str, str]) -> Checksum | None:
     """Return the checksum of a whole object from an answer of the data path."""
     if headers.get("x-amz-checksum-type", "FULL_OBJECT").upper() != "FULL_OBJECT":
         return None
-    return _first({name: headers.get(f"x-amz-checksum-{name}") for name in _SDK_NAMES})
+    return _first({name: headers.get(f"x-amz-checksum-{name}") for name in _NAMES})
 
 
 def _first(values: Mapping[Algorithm, str | None]) -> Checksum | None:

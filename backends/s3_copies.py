@@ -9,11 +9,12 @@ Source: UploadPartCopy, CopyObject in the Amazon S3 API reference.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from backends import s3_checksums
-from backends.s3_client import COMPLETE_PATIENCE, sdk_errors
+from backends.s3_control import COMPLETE_PATIENCE
 from backends.s3_presigner import upload_id
+from backends.s3_xml import Document
 from transfer.errors import (
     AccessError,
     PreconditionError,
@@ -22,14 +23,13 @@ from transfer.errors import (
     UnsupportedError,
 )
 from transfer.model import Receipt
+from transfer.signing import quote_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_s3.type_defs import CopySourceTypeDef
-
-    from backends.s3_presigner import Signing
+    from backends.s3_access import Signing
+    from backends.s3_control import S3Control
     from transfer.model import Intent, Part, Upload
     from transfer.store import Origin, Source
     from transfer.tally import Tally
@@ -38,36 +38,30 @@ if TYPE_CHECKING:
 class ServerCopies:
     """Server-side copies to one bucket; `realm` is what a source must be in."""
 
-    def __init__(self, client: S3Client, signing: Signing) -> None:
-        self._client = client
-        self._has_extra_args = bool(signing.settings.s3_extra_args)
+    def __init__(self, control: S3Control, signing: Signing) -> None:
+        self._control = control
+        self._has_extra_args = bool(signing.put_headers)
         self.realm = f"s3 {signing.settings.s3_endpoint_url or 'aws'}"
         self._refused = False
 
     async def part(
-        self, names: Mapping[str, Any], upload: Upload, part: Part, source: Source, tally: Tally
+        self, upload: Upload, part: Part, source: Source, tally: Tally
     ) -> Receipt | None:
         """UploadPartCopy; None if the bytes have to be moved."""
         origin = self._usable(source)
         if origin is None:
             return None
         what = f"copy part {part.number} of {upload.key}"
-        arguments = {
-            "CopySourceRange": f"bytes={origin.span.start}-{origin.span.stop - 1}",
-            "PartNumber": part.number,
-            "UploadId": upload_id(upload),
-        }
-        answer = await self._ask("upload_part_copy", what, names, origin, arguments)
-        if answer is None:
+        headers = {"x-amz-copy-source-range": f"bytes={origin.span.start}-{origin.span.stop - 1}"}
+        query = {"partNumber": str(part.number), "uploadId": upload_id(upload)}
+        fields = await self._ask(what, upload.key, origin, query, headers)
+        if fields is None:
             return None
         tally.skip(part.span.size)
-        result = answer.get("CopyPartResult", {})
-        checksum = s3_checksums.of_fields(result)
-        return Receipt(part.number, part.span.size, result.get("ETag", ""), checksum)
+        checksum = s3_checksums.of_fields(fields)
+        return Receipt(part.number, part.span.size, fields.get("ETag", ""), checksum)
 
-    async def put(
-        self, names: Mapping[str, Any], source: Source, intent: Intent, tally: Tally
-    ) -> bool:
+    async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> bool:
         """CopyObject; tell whether it could be done.
 
         It keeps the metadata of the source, and replaces what is there: where
@@ -78,8 +72,7 @@ class ServerCopies:
             return False
         if self._has_extra_args or origin.span.size != intent.size:
             return False
-        answer = await self._ask("copy_object", f"copy to {names['Key']}", names, origin, {})
-        if answer is None:
+        if await self._ask(f"copy to {key}", key, origin, {}, {}) is None:
             return False
         tally.skip(origin.span.size)
         return True
@@ -93,29 +86,29 @@ class ServerCopies:
 
     async def _ask(
         self,
-        method: str,
         what: str,
-        names: Mapping[str, Any],
+        key: str,
         origin: Origin,
-        arguments: Mapping[str, Any],
-    ) -> Mapping[str, Any] | None:
-        bucket, _, key = origin.place.partition("/")
-        place: CopySourceTypeDef = {"Bucket": bucket, "Key": key}
-        call = getattr(self._client, method)
-        condition = {"CopySource": place, "CopySourceIfMatch": origin.version}
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+    ) -> Mapping[str, str] | None:
+        """Return what the copy says of itself; None if this server makes none."""
+        more = {
+            "x-amz-copy-source": f"/{quote_key(origin.place)}",
+            "x-amz-copy-source-if-match": origin.version or "",
+            **headers,
+        }
         try:
-            with sdk_errors(what, COMPLETE_PATIENCE):
-                answer = await call(**names, **condition, **arguments)
-                # Some compatibles ignore the condition.
-                found = await self._client.head_object(**{**names, **place})
+            answer = await self._control.ask(
+                what, "PUT", key, query=query, headers=more, patience=COMPLETE_PATIENCE
+            )
         except PreconditionError:
             raise _replaced(origin) from None
         except (AccessError, RejectedError, UnsupportedError):
             self._refused = True
             return None
-        if found["ETag"] != origin.version:
-            raise _replaced(origin)
-        return cast("Mapping[str, Any]", answer)
+        await origin.check()  # some compatibles ignore the condition
+        return Document(what, answer.body, "Copy").fields
 
 
 def _replaced(origin: Origin) -> SourceChangedError:

@@ -6,14 +6,15 @@ CompleteMultipartUpload, ListParts), "Amazon S3 multipart upload limits".
 
 from __future__ import annotations
 
-import mimetypes
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from backends import s3_checksums
 from backends.presigned import send_signed
-from backends.s3_client import COMPLETE_PATIENCE, sdk_errors
+from backends.s3_control import COMPLETE_PATIENCE
 from backends.s3_errors import refused_overwrite
 from backends.s3_presigner import MARK, MARK_LENGTH, upload_id
+from backends.s3_xml import Document, parts_document
 from backends.spool import at_hand
 from transfer.errors import (
     IntegrityError,
@@ -31,8 +32,6 @@ from transfer.sources import checksum_of_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, ListPartsOutputTypeDef
 
     from backends.s3 import S3Store
     from transfer.checksums import Algorithm, Checksum
@@ -65,7 +64,7 @@ class S3Parts:
         try:
             return await self._create(key, intent, algorithm)
         except (RejectedError, UnsupportedError):
-            if not s3_checksums.create_arguments(algorithm):
+            if not s3_checksums.create_headers(algorithm):
                 raise
         # Perhaps it was the checksum that it would not have.
         upload = await self._create(key, intent, None)
@@ -75,7 +74,7 @@ class S3Parts:
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         """UploadPart, presigned; bound to its content where the store checks that."""
         store = self._store
-        copied = await store.copies.part(store.names(upload.key), upload, part, source, tally)
+        copied = await store.copies.part(upload, part, source, tally)
         if copied is not None:
             return copied
         if upload.algorithm is None:
@@ -108,32 +107,28 @@ class S3Parts:
         """ListParts, all pages."""
         del reread
         receipts: list[Receipt] = []
-        more: dict[str, Any] = {}
+        marker = ""
         while True:
-            page = await self._list(upload, more)
-            receipts += [
-                Receipt(
-                    item["PartNumber"], item["Size"], item["ETag"], s3_checksums.of_fields(item)
-                )
-                for item in page.get("Parts", [])
-            ]
-            if not page.get("IsTruncated"):
+            page = await self._list(upload, marker)
+            receipts += [_receipt(item) for item in page.items("Part")]
+            marker = page.fields.get("NextPartNumberMarker", "")
+            if page.fields.get("IsTruncated") != "true" or not marker:
                 return receipts
-            more = {"PartNumberMarker": page["NextPartNumberMarker"]}
 
-    async def _list(self, upload: Upload, more: Mapping[str, Any]) -> ListPartsOutputTypeDef:
+    async def _list(self, upload: Upload, marker: str) -> Document:
         store = self._store
         what = f"list the parts of {store.url}/{upload.key}"
+        query = {"uploadId": upload_id(upload)}
+        if marker:
+            query["part-number-marker"] = marker
         try:
-            with sdk_errors(what):
-                return await store.client.list_parts(
-                    **store.names(upload.key), UploadId=upload_id(upload), **more
-                )
+            answer = await store.control.ask(what, "GET", upload.key, query=query)
         except UploadGoneError:
             raise
         except NotFoundError as error:
             # Ceph says that the key does not exist when it is the upload that does not.
             raise UploadGoneError(error.message) from None
+        return Document(what, answer.body, "List")
 
     async def complete(
         self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
@@ -154,29 +149,20 @@ class S3Parts:
     async def abort(self, upload: Upload) -> None:
         """AbortMultipartUpload; one that is gone is fine."""
         store = self._store
-        try:
-            with sdk_errors(f"give up the upload to {store.url}/{upload.key}"):
-                await store.client.abort_multipart_upload(
-                    **store.names(upload.key), UploadId=upload_id(upload)
-                )
-        except NotFoundError:
-            return
+        what = f"give up the upload to {store.url}/{upload.key}"
+        with suppress(NotFoundError):
+            query = {"uploadId": upload_id(upload)}
+            await store.control.ask(what, "DELETE", upload.key, query=query)
 
     async def _create(self, key: str, intent: Intent, algorithm: Algorithm | None) -> Upload:
         store = self._store
-        arguments = dict(store.signing.settings.s3_extra_args)
-        extra = cast("Mapping[str, str]", arguments.pop("Metadata", {}))
-        arguments["Metadata"] = {**extra, **intent.metadata, MARK: intent.nonce}
-        content_type = intent.content_type or mimetypes.guess_type(key)[0]
-        if content_type is not None:
-            arguments.setdefault("ContentType", content_type)
-        arguments |= s3_checksums.create_arguments(algorithm)
-        with sdk_errors(f"open an upload to {store.url}/{key}"):
-            opened = await store.client.create_multipart_upload(
-                **store.names(key), **cast("dict[str, Any]", arguments)
-            )
-        checked = s3_checksums.confirmed(algorithm, opened)
-        upload = f"{intent.nonce}{opened['UploadId']}"
+        what = f"open an upload to {store.url}/{key}"
+        headers = store.presigner.object_headers(key, intent)
+        headers |= {f"x-amz-meta-{MARK}": intent.nonce, **s3_checksums.create_headers(algorithm)}
+        answer = await store.control.ask(what, "POST", key, query={"uploads": ""}, headers=headers)
+        opened = Document(what, answer.body, "InitiateMultipartUpload")
+        checked = s3_checksums.confirmed(algorithm, answer.headers)
+        upload = f"{intent.nonce}{opened.fields['UploadId']}"
         return Upload(key, upload, intent.size, intent.part_size, checked)
 
     async def _complete(
@@ -184,18 +170,22 @@ class S3Parts:
     ) -> None:
         store = self._store
         checksum = review(upload, receipts, await self.sent(upload), expected)
-        more: dict[str, Any] = {"IfNoneMatch": "*"} if expected.no_clobber else {}
+        headers = {"If-None-Match": "*"} if expected.no_clobber else {}
         if upload.algorithm in s3_checksums.FULL_OBJECT and checksum is not None:
-            more |= {"ChecksumType": "FULL_OBJECT", **s3_checksums.fields(checksum)}
-            more["MpuObjectSize"] = sum(receipt.size for receipt in receipts)
+            headers |= {"x-amz-checksum-type": "FULL_OBJECT", **s3_checksums.header(checksum)}
+            headers["x-amz-mp-object-size"] = str(sum(receipt.size for receipt in receipts))
+        what = f"complete {store.url}/{upload.key}"
         try:
-            with sdk_errors(f"complete {store.url}/{upload.key}", COMPLETE_PATIENCE):
-                await store.client.complete_multipart_upload(
-                    **store.names(upload.key),
-                    UploadId=upload_id(upload),
-                    MultipartUpload={"Parts": [_part(upload, receipt) for receipt in receipts]},
-                    **more,
-                )
+            answer = await store.control.ask(
+                what,
+                "POST",
+                upload.key,
+                query={"uploadId": upload_id(upload)},
+                headers=headers,
+                body=parts_document(_part(upload, receipt) for receipt in receipts),
+                patience=COMPLETE_PATIENCE,
+            )
+            Document(what, answer.body, "CompleteMultipartUpload")
         except TransferError as error:
             raise refused_overwrite(error) if expected.no_clobber else error from None
 
@@ -223,8 +213,14 @@ async def bind(source: Source, algorithm: Algorithm | None, tally: Tally) -> Che
     return checksum
 
 
-def _part(upload: Upload, receipt: Receipt) -> CompletedPartTypeDef:
-    part: CompletedPartTypeDef = {"PartNumber": receipt.number, "ETag": receipt.etag}
+def _part(upload: Upload, receipt: Receipt) -> dict[str, str | int]:
+    part: dict[str, str | int] = {"PartNumber": receipt.number, "ETag": receipt.etag}
     if upload.algorithm in s3_checksums.FULL_OBJECT:
-        part |= cast("CompletedPartTypeDef", s3_checksums.fields(receipt.checksum))
+        part |= s3_checksums.fields(receipt.checksum)
     return part
+
+
+def _receipt(item: Mapping[str, str]) -> Receipt:
+    return Receipt(
+        int(item["PartNumber"]), int(item["Size"]), item["ETag"], s3_checksums.of_fields(item)
+    )

@@ -4,61 +4,28 @@ from __future__ import annotations
 
 import mimetypes
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from backends import s3_checksums
-from backends.s3_client import sdk_errors
 from transfer.errors import BadKeyError, UploadGoneError, UsageError
 from transfer.keys import MAX_KEY_BYTES
 from transfer.signing import presign, quote_key
-from transfer.store import SignedRequest, Tls
+from transfer.store import SignedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from types_aiobotocore_s3 import S3Client
-
-    from backends.s3_client import Keyring
+    from backends.s3_access import Signing
     from transfer.checksums import Checksum
     from transfer.model import Intent, ObjectInfo, Part, Upload
-    from transfer.settings import Settings
 
 # Our own name for an upload, in the object's metadata: after an ambiguous
 # Complete it tells our object from anybody else's. It begins the id of an `Upload`.
 MARK = "transfer-upload"
 MARK_LENGTH = 32
 # What would have to be sent with every part, by whoever holds its URL.
-_CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
+CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
 _REFUSED_ARGS = ("SSECustomer", "ChecksumAlgorithm", "Checksum")
-
-
-@dataclass(frozen=True, slots=True)
-class Signing:
-    """What it takes to presign for a bucket, but for its address."""
-
-    keyring: Keyring
-    region: str
-    settings: Settings
-    put_headers: Mapping[str, str]
-
-    @property
-    def owner_header(self) -> dict[str, str]:
-        """The account that must own the bucket, sent and signed with every request."""
-        owner = self.settings.s3_bucket_owner
-        return {"x-amz-expected-bucket-owner": owner} if owner else {}
-
-    @property
-    def owner_arg(self) -> dict[str, Any]:
-        """The same for control calls."""
-        owner = self.settings.s3_bucket_owner
-        return {"ExpectedBucketOwner": owner} if owner else {}
-
-    @property
-    def tls(self) -> Tls:
-        """How part and range requests trust the server."""
-        return Tls(verify=not self.settings.s3_ignore_tls, ca_file=self.settings.aws_ca_bundle)
 
 
 class S3Presigner:
@@ -80,11 +47,7 @@ class S3Presigner:
 
     async def sign_put(self, key: str, intent: Intent, lifetime: float) -> SignedRequest:
         """Permit PutObject for one length."""
-        headers = {**self._signing.put_headers, **self._signing.owner_header}
-        headers |= {f"x-amz-meta-{name}": value for name, value in intent.metadata.items()}
-        content_type = intent.content_type or mimetypes.guess_type(key)[0]
-        if content_type is not None:
-            headers.setdefault("content-type", content_type)
+        headers = self.object_headers(key, intent) | self._signing.owner_header
         if intent.size is not None:
             headers["Content-Length"] = str(intent.size)
         if intent.no_clobber:
@@ -92,9 +55,18 @@ class S3Presigner:
         headers |= s3_checksums.header(intent.checksum)
         return await self._sign("PUT", key, {}, headers, lifetime)
 
+    def object_headers(self, key: str, intent: Intent) -> dict[str, str]:
+        """Return what an object is to be written with, in one go or in parts."""
+        headers = dict(self._signing.put_headers)
+        headers |= {f"x-amz-meta-{name}": value for name, value in intent.metadata.items()}
+        content_type = intent.content_type or mimetypes.guess_type(key)[0]
+        if content_type is not None:
+            headers.setdefault("content-type", content_type)
+        return headers
+
     async def sign_read(self, info: ObjectInfo, lifetime: float) -> SignedRequest:
         """Permit GetObject; the answer says the object's checksum, if the store keeps one."""
-        headers = self._signing.owner_header | _CHECKSUM_MODE
+        headers = self._signing.owner_header | CHECKSUM_MODE
         return await self._sign("GET", info.key, {}, headers, lifetime)
 
     async def _sign(
@@ -136,16 +108,6 @@ def check_s3_key(key: str) -> None:
         raise BadKeyError(f"an S3 key has 1 to {MAX_KEY_BYTES} bytes, this one has {size}")
 
 
-async def base_url(client: S3Client, bucket: str) -> str:
-    """Return the address of a bucket without a slash behind; the SDK knows the rules for it."""
-    with sdk_errors(f"find s3://{bucket}"):
-        url = await client.generate_presigned_url(
-            "get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60
-        )
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/k')}"
-
-
 def check_extra_args(arguments: Mapping[str, object]) -> None:
     """Raise UsageError for arguments that presigned requests cannot carry."""
     for name in arguments:
@@ -154,19 +116,3 @@ def check_extra_args(arguments: Mapping[str, object]) -> None:
                 f"MLFLOW_S3_UPLOAD_EXTRA_ARGS: {name} does not go together with presigned requests",
                 hint="leave it out; parts are checked in other ways",
             )
-
-
-def extra_headers(client: S3Client, settings: Settings) -> dict[str, str]:
-    """Return the extra arguments as headers of a PUT, by the SDK's own model of it."""
-    shape = client.meta.service_model.operation_model("PutObject").input_shape
-    members = shape.members if shape else {}
-    headers: dict[str, str] = {}
-    for name, value in settings.s3_extra_args.items():
-        place = members[name].serialization if name in members else {}
-        if place.get("location") == "header":
-            headers[place["name"].lower()] = str(value)
-        elif place.get("location") == "headers" and isinstance(value, dict):
-            headers |= {f"{place['name']}{key}".lower(): str(v) for key, v in value.items()}
-        else:
-            raise UsageError(f"MLFLOW_S3_UPLOAD_EXTRA_ARGS: {name} is no argument of an upload")
-    return headers

@@ -328,6 +328,20 @@ class Settings:
         "AWS_CA_BUNDLE", str, None, "CA bundle to verify S3 servers with."
     )
     aws_region: str | None = _setting("AWS_DEFAULT_REGION", str, None, "Region of the bucket.")
+    aws_access_key: str | None = _setting(
+        "AWS_ACCESS_KEY_ID",
+        str,
+        None,
+        "Access key; unset, the SDK looks for profiles, single sign-on and roles. With key, region"
+        " and endpoint given, the SDK is not even loaded.",
+        secret=True,
+    )
+    aws_secret_key: str | None = _setting(
+        "AWS_SECRET_ACCESS_KEY", str, None, "The secret that belongs to it.", secret=True
+    )
+    aws_session_token: str | None = _setting(
+        "AWS_SESSION_TOKEN", str, None, "The token of temporary credentials.", secret=True
+    )
     presigned_download_lifetime: float = _setting(
         "MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS",
         _seconds,

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 in the query of a URL.
+"""AWS Signature Version 4, in the query of a URL or in a header.
 
 Follows "Authenticating Requests: Using Query Parameters (AWS Signature Version
 4)" of the Amazon S3 API reference; byte for byte what botocore makes, at a small
@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 # Seven days, the most that AWS accepts.
 MAX_LIFETIME = 604_800
+_ALGORITHM = "AWS4-HMAC-SHA256"
+_IMPLIED = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,14 @@ def presign(
     `now` is the store's time in seconds since 1970; `lifetime` in seconds, at
     most seven days. `headers` must be sent as given.
     """
-    parts = urlsplit(url)
-    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    host, path = _place(url)
     signed = {name.lower(): " ".join(value.split()) for name, value in (headers or {}).items()}
-    signed["host"] = _host(parts.scheme, parts.netloc)
+    signed["host"] = host
     names = ";".join(sorted(signed))
-    asked = dict(query or {})
+    stamp = _stamp(int(now))
+    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     granted = {
-        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Algorithm": _ALGORITHM,
         "X-Amz-Credential": f"{credentials.access_key}/{scope}",
         "X-Amz-Date": stamp,
         "X-Amz-Expires": str(int(max(1, min(lifetime, MAX_LIFETIME)))),
@@ -68,23 +69,47 @@ def presign(
     }
     if credentials.token:
         granted["X-Amz-Security-Token"] = credentials.token
-    pairs = [(_quote(n), _quote(v)) for n, v in (asked | granted).items()]
-    canonical = "\n".join(
-        (
-            method,
-            parts.path or "/",
-            "&".join(f"{n}={v}" for n, v in sorted(pairs)),
-            "".join(f"{name}:{signed[name]}\n" for name in sorted(signed)),
-            names,
-            "UNSIGNED-PAYLOAD",
-        )
-    )
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
-    key = _signing_key(credentials.secret_key, stamp[:8], region)
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
-    sent = "&".join(f"{n}={v}" for n, v in pairs)
+    pairs = [(_quote(n), _quote(v)) for n, v in ({**(query or {}), **granted}).items()]
+    canonical = _canonical(f"{method}\n{path}", pairs, signed, names, "UNSIGNED-PAYLOAD")
+    signature = _signature(canonical, stamp, scope, credentials, region)
+    sent = "&".join([f"{n}={v}" for n, v in pairs])
     return f"{url}?{sent}&X-Amz-Signature={signature}"
+
+
+def authorize(
+    method: str,
+    url: str,
+    *,
+    credentials: Credentials,
+    region: str,
+    now: float,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+) -> tuple[str, dict[str, str]]:
+    """Return URL and headers of a request that is to be sent now, the body signed with it.
+
+    As "Authenticating Requests: Using the Authorization Header" has it.
+    """
+    host, path = _place(url)
+    stamp = _stamp(int(now))
+    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    payload = hashlib.sha256(body).hexdigest()
+    sent = {**(headers or {}), "x-amz-content-sha256": payload, "x-amz-date": stamp}
+    if credentials.token:
+        sent["x-amz-security-token"] = credentials.token
+    signed = {name.lower(): " ".join(value.split()) for name, value in sent.items()}
+    signed["host"] = host
+    names = ";".join(sorted(signed))
+    pairs = [(_quote(n), _quote(v)) for n, v in (query or {}).items()]
+    canonical = _canonical(f"{method}\n{path}", pairs, signed, names, payload)
+    signature = _signature(canonical, stamp, scope, credentials, region)
+    sent["Authorization"] = (
+        f"{_ALGORITHM} Credential={credentials.access_key}/{scope},"
+        f" SignedHeaders={names}, Signature={signature}"
+    )
+    asked = "&".join([f"{n}={v}" for n, v in pairs])
+    return f"{url}?{asked}" if asked else url, sent
 
 
 def quote_key(key: str) -> str:
@@ -96,10 +121,37 @@ def _quote(text: str) -> str:
     return quote(text, safe="~")
 
 
-def _host(scheme: str, netloc: str) -> str:
-    """The Host header leaves out the port that the scheme implies."""
-    default = {"http": ":80", "https": ":443"}.get(scheme, "")
-    return netloc.removesuffix(default) if default else netloc
+def _canonical(
+    target: str,
+    pairs: Iterable[tuple[str, str]],
+    signed: Mapping[str, str],
+    names: str,
+    payload: str,
+) -> str:
+    query = "&".join([f"{n}={v}" for n, v in sorted(pairs)])
+    headers = "".join([f"{name}:{signed[name]}\n" for name in sorted(signed)])
+    return f"{target}\n{query}\n{headers}\n{names}\n{payload}"
+
+
+def _signature(
+    canonical: str, stamp: str, scope: str, credentials: Credentials, region: str
+) -> str:
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{digest}"
+    key = _signing_key(credentials.secret_key, stamp[:8], region)
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Return host and path; the Host header leaves out the port that the scheme implies."""
+    scheme, _, rest = url.partition("://")
+    netloc, slash, path = rest.partition("/")
+    return netloc.removesuffix(_IMPLIED.get(scheme, " ")), f"/{path}" if slash else "/"
+
+
+@lru_cache(maxsize=4)
+def _stamp(now: int) -> str:
+    return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 @lru_cache(maxsize=16)

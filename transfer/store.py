@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from transfer.redaction import redact
+from transfer.sizes import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from threading import Lock
 
@@ -67,13 +68,16 @@ class Origin:
     """The stored object that a source is a range of; reading it costs a journey.
 
     A store of the same `realm` may copy it by itself, from one of its places to
-    another; `place` is how that store calls the object. An empty realm is nobody's.
+    another; `place` is how that store calls the object. `check` is
+    awaited after that: it raises SourceChangedError if the object is another by
+    now, for not every server looks. An empty realm is nobody's.
     """
 
     realm: str
     place: str
     span: Span
     version: str | None
+    check: Callable[[], Awaitable[None]]
 
 
 class Sink(Protocol):
@@ -187,7 +191,8 @@ class Request:
 
     `span` asks for a range and has the answer checked against it. `patience` is
     how long the first byte of the answer may take, in seconds, beyond the
-    mover's own time-out (a Complete may think for minutes).
+    mover's own time-out (a Complete may think for minutes). An answer that no
+    sink takes may have `most` bytes.
     """
 
     method: str
@@ -197,6 +202,7 @@ class Request:
     patience: float | None = None
     tls: Tls | None = None
     body: bytes = b""
+    most: int = MIB
 
     def __repr__(self) -> str:
         return f"<{self.method} {redact(self.url)}>"
@@ -240,7 +246,7 @@ class Mover(Protocol):
         """Send the request with the source as its body; pour a 2xx answer into the sink.
 
         Any status is an answer, not an error; redirects are not followed. The
-        body of an answer that no sink takes is kept up to 1 MiB.
+        body of an answer that no sink takes is kept up to `request.most`.
         Raises ConnectionLostError, StalledError, ProtocolError (an answer that
         is no HTTP, or not the range asked for), DamagedInTransitError (an
         answer shorter than announced), and what source and sink raise.

@@ -156,6 +156,9 @@ def test_secrets_are_in_no_repr_and_in_no_message():
 def test_exactly_these_are_secret():
     assert {name for name, row in ROWS.items() if row.secret} == {
         "token",
+        "aws_access_key",
+        "aws_secret_key",
+        "aws_session_token",
         "tracking_token",
         "tracking_password",
         "signing_key",

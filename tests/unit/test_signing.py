@@ -9,10 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import botocore.auth
 import pytest
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials as SdkCredentials
 from botocore.session import Session
 
-from transfer.signing import MAX_LIFETIME, Credentials, presign, quote_key
+from transfer.signing import MAX_LIFETIME, Credentials, authorize, presign, quote_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -266,3 +268,42 @@ def test_secret_and_token_are_not_in_the_repr():
     assert SECRET not in shown
     assert TOKEN not in shown
     assert ACCESS not in shown
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+@pytest.mark.parametrize("endpoint", [ENDPOINT, "http://127.0.0.1:9000", "https://x.example:443"])
+@pytest.mark.parametrize(
+    ("method", "key", "query", "headers", "body"),
+    [
+        ("GET", "a b/ü", {}, {}, b""),
+        ("HEAD", "key", {}, {"x-amz-checksum-mode": "ENABLED"}, b""),
+        ("POST", "key", {"uploads": ""}, {"x-amz-meta-name": "two  blanks"}, b""),
+        ("POST", "key", {"uploadId": UPLOAD_IDS[1]}, {"If-None-Match": "*"}, b"<Complete/>"),
+        ("GET", "", {"prefix": "a/ü +", "list-type": "2"}, {}, b""),
+    ],
+)
+def test_header_is_what_the_sdk_makes(  # noqa: PLR0917 - a table
+    method: str,
+    key: str,
+    query: dict[str, str],
+    headers: dict[str, str],
+    body: bytes,
+    endpoint: str,
+    token: str | None,
+):
+    url, made = authorize(
+        method,
+        f"{endpoint}/{BUCKET}/{quote_key(key)}",
+        credentials=Credentials(ACCESS, SECRET, token),
+        region=REGION,
+        now=NOW,
+        query=query,
+        headers=headers,
+        body=body,
+    )
+    request = AWSRequest(method, url, headers=headers, data=body)
+    # As its S3 client does over TLS or not, with this it signs the body.
+    request.context["payload_signing_enabled"] = True
+    botocore.auth.S3SigV4Auth(SdkCredentials(ACCESS, SECRET, token), "s3", REGION).add_auth(request)
+    theirs = {name.lower(): value for name, value in request.headers.items()}
+    assert {name.lower(): value for name, value in made.items()} == theirs

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 CHUNK = 256 * 1024
 # Collected before one write to a file.
 GATHER = MIB
-MAX_ANSWER = MIB
 
 _NO_TLS = Tls()
 
@@ -257,10 +256,10 @@ async def _read_capped(request: Request, answer: aiohttp.ClientResponse) -> byte
     size = 0
     async for data in answer.content.iter_any():
         size += len(data)
-        if size > MAX_ANSWER:
+        if size > request.most:
             raise ProtocolError(
                 f"{request.method} {redact(request.url)}: an answer of more than"
-                f" {MAX_ANSWER} bytes where a short one belongs"
+                f" {request.most} bytes where a short one belongs"
             )
         pieces.append(data)
     return b"".join(pieces)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 BUFFER = MIB
 # A peer that closes idle connections does so after this long at the earliest.
 IDLE_LIMIT = 15.0
+# Read at once of a head, which may have some of the body behind it.
+RECEIVED_AT_ONCE = 256 * 1024
+_EARLY = 16 * 1024
 _FIRST_SLICE = 256 * 1024
 _LARGEST_SLICE = 4 * MIB
 
@@ -40,6 +43,7 @@ class Connection:
         self._closed = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
+        self._early = b""
 
     @classmethod
     def open(cls, address: Address, context: ssl.SSLContext | None, timeout: float) -> Connection:
@@ -76,8 +80,30 @@ class Connection:
         return isinstance(self.sock, ssl.SSLSocket)
 
     def answering(self) -> bool:
-        """Tell whether something has arrived, or the peer has hung up."""
-        return bool(self._poll.poll(0))
+        """Tell whether something of an answer has arrived, or the peer has hung up."""
+        if self._early:
+            return True
+        if not self._poll.poll(0):
+            return False
+        return not self.encrypted or self._has_early()
+
+    def _has_early(self) -> bool:
+        """TLS talks of its own accord (session tickets, keys): that is no answer."""
+        self.sock.setblocking(False)
+        try:
+            self._early = self.sock.recv(_EARLY)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self.sock.setblocking(True)
+        return True
+
+    def receive(self) -> bytes:
+        """Wait for the next bytes of a head; none are the end."""
+        early, self._early = self._early, b""
+        return early or self.sock.recv(RECEIVED_AT_ONCE)
 
     def usable(self) -> bool:
         """Tell whether an idle connection may be used again."""

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
 from transfer.files import local_errors, read_exactly
-from transfer.mover.connection import BUFFER, Connection, SliceSize
+from transfer.mover.connection import BUFFER, RECEIVED_AT_ONCE, Connection, SliceSize
 from transfer.mover.http1 import Address, ChunkedBody, Head, HeadReader, request_head
 from transfer.mover.ranges import check_placement, range_header
-from transfer.sizes import MIB
 from transfer.store import Response
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from transfer.store import Extent, Request, Tls
     from transfer.tally import Tally
 
-MAX_ANSWER = MIB
-_RECEIVED_AT_ONCE = 256 * 1024
 # A body of this size travels with its head, in one packet or few.
 _WITH_HEAD = 64 * 1024
 # Held back until the source was checked.
@@ -200,7 +197,7 @@ class Exchange:
         begun = False
         while True:
             try:
-                data = connection.sock.recv(_RECEIVED_AT_ONCE)
+                data = connection.receive()
             except OSError as error:
                 raise self._lost(connection, broken or error, begun=begun) from None
             if not data:
@@ -241,9 +238,9 @@ class Exchange:
         size = 0
         for piece in body.pieces(None):
             size += len(piece)
-            if size > MAX_ANSWER:
+            if size > self._request.most:
                 raise ProtocolError(
-                    f"an answer of more than {MAX_ANSWER} bytes where a short one belongs"
+                    f"an answer of more than {self._request.most} bytes where a short one belongs"
                 )
             pieces.append(bytes(piece))
         if not body.complete:
@@ -311,7 +308,7 @@ class _Body:
                 self.complete = True
                 return
             buffer = _buffer()
-            count = self._receive_into(buffer[:_RECEIVED_AT_ONCE])
+            count = self._receive_into(buffer[:RECEIVED_AT_ONCE])
             if not count:
                 return
             data = bytes(buffer[:count])

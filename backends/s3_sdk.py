@@ -1,22 +1,21 @@
-"""The S3 client for control calls: made from the settings, its errors translated.
+"""What the SDK knows of S3 and nobody else need know: where keys are, and where buckets.
 
-SDK retries are off, because the engine is the one authority for them; checksums
-are sent only where an operation requires them, because trailers that nobody
-asked for have ended up inside objects of compatible stores.
+It makes no request to a bucket. Its client is made only because it holds the
+rules for addresses.
 """
 
 from __future__ import annotations
 
-import math
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio.to_thread
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore import exceptions as sdk
 
-from backends.s3_errors import error_of
+from backends.s3_access import Access, Signing
 from transfer.errors import (
     ConnectionLostError,
     CredentialsError,
@@ -37,12 +36,10 @@ if TYPE_CHECKING:
 
     from transfer.settings import Settings
 
-# Complete may keep quiet for minutes on a large object.
-COMPLETE_PATIENCE = 900.0
 _CREDENTIALS_HINT = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
-class Keyring:
+class ChainKeyring:
     """The credentials of the AWS chain; temporary ones are renewed as they run out."""
 
     def __init__(self, session: AioSession) -> None:
@@ -58,26 +55,36 @@ class Keyring:
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 
 
-@asynccontextmanager
-async def open_client(
-    settings: Settings, *, endpoint_url: str | None
-) -> AsyncIterator[tuple[S3Client, Keyring]]:
-    """Open a client; UsageError for an endpoint or a profile that cannot be used."""
+async def find_access(bucket: str, settings: Settings) -> Access:
+    """Return how a bucket is reached; UsageError for a profile or an endpoint of no use."""
     session = await anyio.to_thread.run_sync(_session_with_models)
-    verify: bool | str | None = settings.aws_ca_bundle
-    if settings.s3_ignore_tls:
-        verify = False
-    with sdk_errors("open the S3 client"):
+    async with _client(session, settings, settings.s3_endpoint_url) as client:
+        base = await _base_url(client, bucket)
+        region = client.meta.region_name or "us-east-1"
+        headers = extra_headers(client, settings)
+    public = base
+    if settings.public_endpoint_url:
+        async with _client(session, settings, settings.public_endpoint_url) as client:
+            public = await _base_url(client, bucket)
+    return Access(base, public, Signing(ChainKeyring(session), region, settings, headers))
+
+
+@asynccontextmanager
+async def _client(
+    session: AioSession, settings: Settings, endpoint_url: str | None
+) -> AsyncIterator[S3Client]:
+    with sdk_errors("find the S3 server"):
         opened = session.create_client(
             "s3",
             endpoint_url=endpoint_url,
             region_name=settings.aws_region,
-            verify=verify,
-            config=_config(settings),
+            config=AioConfig(
+                signature_version="s3v4", s3={"addressing_style": settings.s3_addressing_style}
+            ),
         )
         client = await opened.__aenter__()
     try:
-        yield client, Keyring(session)
+        yield client
     finally:
         await opened.__aexit__(None, None, None)
 
@@ -89,49 +96,18 @@ def _session_with_models() -> AioSession:
     return session
 
 
-def _config(settings: Settings) -> AioConfig:
-    return AioConfig(
-        signature_version="s3v4",
-        retries={"total_max_attempts": 1},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        s3={"addressing_style": settings.s3_addressing_style},
-        connect_timeout=settings.connect_timeout,
-        # `sdk_errors` limits each call by what it is.
-        read_timeout=COMPLETE_PATIENCE,
-        max_pool_connections=64,
-    )
-
-
 @contextmanager
 def sdk_errors(what: str, seconds: float = 60.0) -> Generator[None]:
     """Translate the SDK's exceptions; `what` was asked, and may take so many seconds."""
     try:
-        with anyio.fail_after(None if math.isinf(seconds) else seconds):
+        with anyio.fail_after(seconds):
             yield
     except TimeoutError:
         raise StalledError(f"{what}: no answer for {seconds:.0f} s") from None
-    except sdk.ClientError as error:
-        raise _refusal(what, error) from None
     except sdk.BotoCoreError as error:
         raise _translated(what, error) from None
     except ValueError as error:
         raise UsageError(f"{what}: {_short(str(error))}") from None
-
-
-def _refusal(what: str, error: sdk.ClientError) -> TransferError:
-    """Return the error that the store answered with."""
-    said = error.response.get("Error", {})
-    meta = error.response.get("ResponseMetadata", {})
-    headers = {str(n).lower(): str(v) for n, v in meta.get("HTTPHeaders", {}).items()}
-    code = str(said.get("Code", ""))
-    return error_of(
-        what,
-        int(meta.get("HTTPStatusCode", 0)),
-        "" if code.isdecimal() else code,
-        _short(str(said.get("Message", ""))),
-        headers,
-    )
 
 
 def _translated(what: str, error: sdk.BotoCoreError) -> TransferError:
@@ -167,3 +143,29 @@ def _translated(what: str, error: sdk.BotoCoreError) -> TransferError:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 300 else line[:297] + "..."
+
+
+async def _base_url(client: S3Client, bucket: str) -> str:
+    """Return the address of a bucket without a slash behind; the SDK knows the rules for it."""
+    with sdk_errors(f"find s3://{bucket}"):
+        url = await client.generate_presigned_url(
+            "get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60
+        )
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/k')}"
+
+
+def extra_headers(client: S3Client, settings: Settings) -> dict[str, str]:
+    """Return the extra arguments as headers of a PUT, by the SDK's own model of it."""
+    shape = client.meta.service_model.operation_model("PutObject").input_shape
+    members = shape.members if shape else {}
+    headers: dict[str, str] = {}
+    for name, value in settings.s3_extra_args.items():
+        place = members[name].serialization if name in members else {}
+        if place.get("location") == "header":
+            headers[place["name"].lower()] = str(value)
+        elif place.get("location") == "headers" and isinstance(value, dict):
+            headers |= {f"{place['name']}{key}".lower(): str(v) for key, v in value.items()}
+        else:
+            raise UsageError(f"MLFLOW_S3_UPLOAD_EXTRA_ARGS: {name} is no argument of an upload")
+    return headers

@@ -1,0 +1,80 @@
+"""A connection that looks whether an answer has come while it sends."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from transfer.mover.connection import Connection
+from transfer.mover.http1 import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ADDRESS = Address("https", "localhost", 443)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ends(authority: trustme.CA) -> Iterator[tuple[Connection, ssl.SSLSocket]]:
+    """Give both ends of a TLS connection, over whose client end session tickets have come."""
+    here, there = socket.socketpair()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    wrapped: list[ssl.SSLSocket] = []
+    thread = threading.Thread(
+        target=lambda: wrapped.append(server.wrap_socket(there, server_side=True))
+    )
+    thread.start()
+    connection = Connection(client.wrap_socket(here, server_hostname="localhost"), ADDRESS)
+    thread.join(10)
+    yield connection, wrapped[0]
+    connection.close()
+    wrapped[0].close()
+
+
+def test_tickets_of_tls_are_no_answer(ends: tuple[Connection, ssl.SSLSocket]):
+    connection, server = ends
+    assert server.version() == "TLSv1.3"
+    assert not connection.answering()
+    connection.idle_since = float("inf")
+    assert connection.usable()
+
+
+def test_early_answer_is_seen_and_kept(ends: tuple[Connection, ssl.SSLSocket]):
+    connection, server = ends
+    server.sendall(b"HTTP/1.1 413 No\r\n")
+    assert connection.answering()
+    assert connection.answering()
+    assert connection.receive() == b"HTTP/1.1 413 No\r\n"
+    server.sendall(b"more")
+    assert connection.receive() == b"more"
+
+
+def test_peer_that_hung_up_is_seen(ends: tuple[Connection, ssl.SSLSocket]):
+    connection, server = ends
+    socket.socket.shutdown(server, socket.SHUT_RDWR)
+    assert connection.answering()
+    assert connection.receive() == b""
+
+
+def test_plain_connection_waits_for_bytes():
+    here, there = socket.socketpair()
+    connection = Connection(here, ADDRESS)
+    assert not connection.answering()
+    there.sendall(b"H")
+    assert connection.answering()
+    assert connection.receive() == b"H"
+    connection.close()
+    there.close()
