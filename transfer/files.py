@@ -22,6 +22,7 @@ from transfer.errors import (
     SourceChangedError,
     TransferError,
 )
+from transfer.model import Span
 from transfer.sizes import MIB
 from transfer.store import Extent
 
@@ -32,13 +33,16 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from transfer.checksums import Algorithm, Checksum, Digest
-    from transfer.model import Span
     from transfer.store import Sink
     from transfer.tally import Tally
 
 CHUNK = MIB
 # One trip to a thread hashes so much; it cannot be cancelled on the way.
 HASHED_AT_ONCE = 64 * MIB
+# What the kernel says where it does not copy between two files by itself.
+_NO_KERNEL_COPY = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+)
 
 
 def read_exactly(fd: int, size: int, offset: int) -> bytes:
@@ -94,15 +98,13 @@ class FileSource:
 
     async def pour(self, sink: Sink, tally: Tally) -> None:
         """Write all bytes into the sink; see `Source`."""
-        span = self._extent.span
+        if sink.extent is not None:
+            await copy_extent(self._extent, sink.extent, tally)
+            return
         offset = 0
-        while offset < span.size:
+        while offset < self.size:
             data = await anyio.to_thread.run_sync(read_chunk, self._extent, offset, CHUNK, tally)
-            if sink.extent is not None:
-                start = sink.extent.span.start + offset
-                await anyio.to_thread.run_sync(write_fully, sink.extent.fd, [data], start)
-            else:
-                await sink.write(offset, data)
+            await sink.write(offset, data)
             offset += len(data)
 
 
@@ -134,6 +136,61 @@ def read_chunk(extent: Extent, offset: int, most: int, tally: Tally) -> bytes:
         extent.check()
     tally.update(data)
     return data
+
+
+async def copy_extent(source: Extent, sink: Extent, tally: Tally) -> None:
+    """Copy a range of a file to another file, on this machine."""
+    size = source.span.size
+    for offset in range(0, max(size, 1), HASHED_AT_ONCE):
+        stop = min(offset + HASHED_AT_ONCE, size)
+        await anyio.to_thread.run_sync(_copy, source, sink, Span(offset, stop), tally)
+
+
+def _copy(source: Extent, sink: Extent, piece: Span, tally: Tally) -> None:
+    """Read each chunk to hash it, then have the kernel copy it.
+
+    Where two files can share their blocks, no byte is written. What is a hole in
+    the source becomes one in the target, whose file is long enough already.
+    """
+    buffer = memoryview(bytearray(min(CHUNK, piece.size)))
+    offset = piece.start
+    while offset < piece.stop:
+        chunk = buffer[: min(len(buffer), piece.stop - offset)]
+        start = source.span.start + offset
+        if os.preadv(source.fd, [chunk], start) != len(chunk):
+            chunk[:] = read_exactly(source.fd, len(chunk), start)
+        place = sink.span.start + offset
+        if not (_is_hole(source.fd, start, len(chunk)) and _is_hole(sink.fd, place, len(chunk))):
+            _copy_chunk(source.fd, start, sink.fd, place, chunk)
+        tally.update(chunk)
+        offset += len(chunk)
+    # After the last copy: what the kernel copied must be what was hashed.
+    if offset == source.span.size and source.check is not None:
+        source.check()
+
+
+def _is_hole(fd: int, start: int, size: int) -> bool:
+    try:
+        return os.lseek(fd, start, os.SEEK_DATA) >= start + size
+    except OSError as error:
+        return error.errno == errno.ENXIO  # a hole up to the end
+
+
+def _copy_chunk(from_fd: int, start: int, to_fd: int, place: int, chunk: memoryview) -> None:
+    done = 0
+    try:
+        while done < len(chunk):
+            done += os.copy_file_range(
+                from_fd, to_fd, len(chunk) - done, start + done, place + done
+            ) or _ended(start + done)
+    except OSError as error:
+        if error.errno not in _NO_KERNEL_COPY:
+            raise
+        write_fully(to_fd, [chunk[done:]], place + done)
+
+
+def _ended(at: int) -> int:
+    raise SourceChangedError(f"the file became shorter while it was read: it ends at byte {at}")
 
 
 async def hash_extent(extent: Extent, algorithm: Algorithm) -> Checksum:

@@ -225,3 +225,69 @@ def test_block_translates_and_keeps_the_cause():
     with pytest.raises(NotFoundError) as caught, local_errors("read", "/a"):
         raise FileNotFoundError(errno.ENOENT, "no")
     assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+# --- from file to file
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    yield fd
+    os.close(fd)
+
+
+async def copied(source: Extent, sink: Extent) -> Tally:
+    tally = Tally(Algorithm.CRC32C)
+    await files.copy_extent(source, sink, tally)
+    return tally
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+async def test_a_range_is_copied_to_its_place(fd: int, other: int, kernel, monkeypatch):
+    if not kernel:
+
+        def refuse(*_: int) -> int:
+            raise OSError(errno.EXDEV, "another file system")
+
+        monkeypatch.setattr(os, "copy_file_range", refuse)
+    monkeypatch.setattr(files, "CHUNK", 1000)
+    monkeypatch.setattr(files, "HASHED_AT_ONCE", 3000)
+    tally = await copied(Extent(fd, Span(10, 9010)), Extent(other, Span(5, 9005)))
+    assert os.pread(other, 10**6, 0) == bytes(5) + BODY[10:9010]
+    assert (tally.moved, tally.checksum) == (9000, checksum_of(Algorithm.CRC32C, BODY[10:9010]))
+
+
+async def test_holes_stay_holes_but_never_keep_what_was_there(tmp_path: Path, other: int):
+    size = 8 * 1024 * 1024
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(size - 10)
+        file.write(b"0123456789")
+    fd = os.open(path, os.O_RDONLY)
+    os.ftruncate(other, size)
+    span = Span(0, size)
+    try:
+        await copied(Extent(fd, span), Extent(other, span))
+        assert os.pread(other, size, 0) == path.read_bytes()
+        assert os.fstat(other).st_blocks * 512 <= 1024 * 1024
+        os.pwrite(other, b"rubbish", 1000)
+        await copied(Extent(fd, span), Extent(other, span))
+        assert os.pread(other, size, 0) == path.read_bytes()
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("size", [0, 5000])
+async def test_a_source_that_was_changed_is_noticed_at_the_end(fd: int, other: int, size: int):
+    def check() -> None:
+        raise SourceChangedError("it was")
+
+    with pytest.raises(SourceChangedError):
+        await copied(Extent(fd, Span(0, size), check), Extent(other, Span(0, size)))
+
+
+async def test_a_file_that_ends_before_its_range_has_changed(fd: int, other: int):
+    with pytest.raises(SourceChangedError, match="shorter"):
+        await copied(Extent(fd, Span(0, len(BODY) + 1)), Extent(other, Span(0, len(BODY) + 1)))
