@@ -4,9 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MLFLOW := .venv-mlflow
+BENCH := .venv-bench
+CRT := .venv-crt
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-interop test-all lint types format build servers stores-table lock clean
+.PHONY: demo test test-interop test-all lint types format build servers stores-table
+.PHONY: bench bench-peers lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m bench.demo
@@ -43,6 +46,16 @@ servers:
 	apt-get update -qq
 	xargs -r apt-get install -y -qq --no-install-recommends < tests/debian.txt
 
+# Measures beside the peers that are installed, and names those that are not.
+# Options: make bench BENCH_ARGS=--quick
+bench: $(BENCH)/.done $(CRT)/.done
+	$(BENCH)/bin/python -m bench $(BENCH_ARGS)
+
+# The peers that come from Debian; needs root.
+bench-peers:
+	apt-get update -qq
+	grep -v '^#' bench/debian.txt | xargs -r apt-get install -y -qq --no-install-recommends
+
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "transfer needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -65,13 +78,28 @@ $(MLFLOW)/.done: constraints/mlflow.txt
 	$(MLFLOW)/bin/python $(PIP_INSTALL) --require-hashes -r constraints/mlflow.txt
 	touch $@
 
+# Apart from the tests' tools, so that what is measured is what people install.
+$(BENCH)/.done: constraints/bench.txt pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python $(PIP_INSTALL) --require-hashes -r constraints/bench.txt
+	$(BENCH)/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+# Apart, because the mere presence of awscrt changes what the other AWS clients do.
+$(CRT)/.done: constraints/crt.txt
+	$(PYTHON) -m venv $(CRT)
+	$(CRT)/bin/python $(PIP_INSTALL) --require-hashes -r constraints/crt.txt
+	touch $@
+
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-emit-index-url --no-emit-find-links
 
 lock:
 	$(UV_COMPILE) --upgrade --extra dev pyproject.toml -o constraints/dev.txt
 	$(UV_COMPILE) --extra demo pyproject.toml -c constraints/dev.txt -o constraints/demo.txt
+	$(UV_COMPILE) --extra bench pyproject.toml -c constraints/dev.txt -o constraints/bench.txt
+	$(UV_COMPILE) constraints/crt.in -c constraints/dev.txt -o constraints/crt.txt
 	$(UV_COMPILE) constraints/mlflow.in -o constraints/mlflow.txt
 
 clean:
-	rm -rf $(VENV) $(MLFLOW) dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MLFLOW) $(BENCH) $(CRT) dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -28,12 +28,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path, env: Mapping[str, str]) -> Iterator[None]:
+def running(
+    command: Sequence[str], log: Path, env: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server while the block lasts; its output goes to `log`."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=dict(env))
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:

@@ -1,0 +1,170 @@
+"""`python -m bench`: the arguments, and what is done with them."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import cases as made_of
+from bench.peers import named
+from bench.results import FOLDER, Results, load_average, machine, read
+from bench.rounds import Bench, Outcome, carry_out, say
+from bench.sinks import make_certificate
+from bench.tables import document
+from transfer.sizes import parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.cases import Case, Load
+    from bench.peers import Peer
+
+SERIES = ("size", "parts", "connections", "files")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what was typed; returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.do(options)
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.exit(f"bench: {error}")
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m bench`; without a word, it runs the benchmark."""
+    whole = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    _run_arguments(whole)
+    words = whole.add_subparsers(title="other commands", metavar="")
+    peers = words.add_parser("peers", help="which programs are compared, and what is missing")
+    peers.set_defaults(do=_list_peers)
+    return whole
+
+
+def _run_arguments(to: argparse.ArgumentParser) -> None:
+    add = to.add_argument
+    add("--quick", action="store_true", help="small loads and 3 runs: some minutes")
+    add("--load", help="loads instead of the usual ones: 1x2GiB,10000x16KiB,100x20MiB")
+    add("--series", choices=SERIES, help="loads that differ in one thing")
+    add("--peers", help="peers by the beginning of their names: transfer,curl")
+    add("--direction", default="up,down", help="up,down")
+    add("--transport", default="plain,tls", help="plain,tls")
+    add("-c", "--connections", type=int, help="for all loads (8; 32 for small files)")
+    add("-p", "--part-size", type=parse_size, help="for all loads (16MiB)")
+    add("--repeats", type=int, help="runs of each peer (5)")
+    add("--no-verify", action="store_true", help="skip the pass that compares stored contents")
+    add("--folder", type=Path, help="where files lie (/dev/shm, else the temporary folder)")
+    add("--name", help="of the files of results")
+    add("--out", type=Path, default=FOLDER, help="folder of the results")
+    to.set_defaults(do=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    chosen = cases_of(options)
+    peers = named(options.peers)
+    repeats = options.repeats or (3 if options.quick else 5)
+    before = load_average()
+    with ExitStack() as stack:
+        base = str(options.folder or _usual_folder())
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="transfer-bench-", dir=base))
+        )
+        bench = Bench(
+            folder,
+            make_certificate(folder, "127.0.0.1"),
+            repeats,
+            verify=not options.no_verify,
+        )
+        outcome = carry_out(bench, chosen, peers)
+    settings = {
+        "repeats": repeats,
+        "network": "loopback",
+        "server": "bench/sink.c, which discards what it gets",
+        "files": _kind_of(base),
+        "load_before": before,
+    }
+    _write(options, _results(settings, chosen, peers, outcome))
+    return 0 if outcome.runs else 1
+
+
+def cases_of(options: argparse.Namespace) -> list[Case]:
+    """Return the cases that the arguments ask for; ValueError for words that mean nothing."""
+    directions = _words(options.direction, ("up", "down"))
+    transports = _words(options.transport, ("plain", "tls"))
+    return made_of.cases(loads_of(options), directions, transports)
+
+
+def loads_of(options: argparse.Namespace) -> list[Load]:
+    """Return the loads that the arguments ask for."""
+    loads = made_of.QUICK if options.quick else made_of.FULL
+    if options.load:
+        loads = [made_of.parse_load(text) for text in options.load.split(",")]
+    changes: dict[str, Any] = {}
+    if options.connections:
+        changes["connections"] = options.connections
+    if options.part_size:
+        changes["part_size"] = options.part_size
+    loads = [replace(load, **changes) for load in loads]
+    return made_of.series(options.series, loads[0]) if options.series else loads
+
+
+def _words(text: str, known: Sequence[str]) -> list[str]:
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in known:
+            msg = f"{word!r} is none of {', '.join(known)}"
+            raise ValueError(msg)
+    return words
+
+
+def _usual_folder() -> Path:
+    """In memory where that can be: a disk would be what is measured."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+    return memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+
+
+def _kind_of(folder: str) -> str:
+    return "in memory (tmpfs)" if folder.startswith("/dev/shm") else "on disk"  # noqa: S108
+
+
+def _results(
+    settings: dict[str, Any], chosen: Sequence[Case], peers: Sequence[Peer], outcome: Outcome
+) -> Results:
+    return Results(
+        when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        machine=machine(),
+        versions={peer.name: peer.version() for peer in peers if peer.needs() is not None},
+        settings=settings,
+        cases={case.name: case for case in chosen},
+        runs=outcome.runs,
+        left_out=outcome.left_out,
+        missing={peer.name: peer.install for peer in peers if peer.needs() is None},
+        verified=outcome.verified,
+    )
+
+
+def _write(options: argparse.Namespace, results: Results) -> None:
+    kind = options.series or ("quick" if options.quick else "run")
+    name = options.name or f"{results.when[:16].replace(':', '')}-{kind}"
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / f"{name}.json"
+    path.write_text(results.to_json())
+    text = document(read(path), name)
+    path.with_suffix(".md").write_text(text)
+    print(text)
+    say(f"written: {path} and .md beside it")
+
+
+def _list_peers(options: argparse.Namespace) -> int:
+    del options
+    for peer in named(None):
+        print(f"{peer.name}: {peer.version() if peer.needs() else f'missing: {peer.install}'}")
+    return 0
