@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import os
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import cases as made_of
+from bench.links import SERVER_ADDRESS, check_congestion, parse_link, shaped, why_not
 from bench.peers import named
 from bench.results import FOLDER, Results, load_average, machine, read
 from bench.rounds import Bench, Outcome, carry_out, say
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.cases import Case, Load
+    from bench.links import Ends
     from bench.peers import Peer
 
 SERIES = ("size", "parts", "connections", "files")
@@ -32,6 +35,8 @@ SERIES = ("size", "parts", "connections", "files")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what was typed; returns the exit code."""
     options = parser().parse_args(arguments)
+    # Ended like that, it must stop its servers and remove its files all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         code: int = options.do(options)
     except (ValueError, RuntimeError, OSError) as error:
@@ -62,31 +67,29 @@ def _run_arguments(to: argparse.ArgumentParser) -> None:
     add("--repeats", type=int, help="runs of each peer (5)")
     add("--no-verify", action="store_true", help="skip the pass that compares stored contents")
     add("--folder", type=Path, help="where files lie (/dev/shm, else the temporary folder)")
+    add("--link", type=parse_link, help="DELAY_MS,LOSS_PERCENT,RATE_MBIT one way; needs root")
+    add("--congestion", default="cubic,bbr", help="over the link: cubic,bbr")
     add("--name", help="of the files of results")
     add("--out", type=Path, default=FOLDER, help="folder of the results")
     to.set_defaults(do=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    chosen = cases_of(options)
-    peers = named(options.peers)
+    chosen, peers = cases_of(options), named(options.peers)
     repeats = options.repeats or (3 if options.quick else 5)
     before = load_average()
+    base = str(options.folder or _usual_folder())
     with ExitStack() as stack:
-        base = str(options.folder or _usual_folder())
-        folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="transfer-bench-", dir=base))
-        )
-        bench = Bench(
-            folder,
-            make_certificate(folder, "127.0.0.1"),
-            repeats,
-            verify=not options.no_verify,
-        )
+        temporary = tempfile.TemporaryDirectory(prefix="transfer-bench-", dir=base)
+        folder = Path(stack.enter_context(temporary))
+        certificate = make_certificate(folder, "127.0.0.1", SERVER_ADDRESS)
+        bench = Bench(folder, certificate, repeats, verify=not options.no_verify)
+        if options.link:
+            bench = _over(stack.enter_context(shaped(options.link, folder)), bench)
         outcome = carry_out(bench, chosen, peers)
     settings = {
         "repeats": repeats,
-        "network": "loopback",
+        "network": str(options.link or "loopback"),
         "server": "bench/sink.c, which discards what it gets",
         "files": _kind_of(base),
         "load_before": before,
@@ -95,11 +98,28 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if outcome.runs else 1
 
 
+def _over(ends: Ends, bench: Bench) -> Bench:
+    return replace(
+        bench,
+        address=SERVER_ADDRESS,
+        client_prefix=ends.client,
+        server_prefix=ends.server,
+        use_congestion=ends.use,
+    )
+
+
 def cases_of(options: argparse.Namespace) -> list[Case]:
     """Return the cases that the arguments ask for; ValueError for words that mean nothing."""
     directions = _words(options.direction, ("up", "down"))
     transports = _words(options.transport, ("plain", "tls"))
-    return made_of.cases(loads_of(options), directions, transports)
+    congestions = [""]
+    if options.link:
+        reason = why_not()
+        if reason:
+            raise ValueError(reason)
+        congestions = options.congestion.split(",")
+        check_congestion(congestions)
+    return made_of.cases(loads_of(options), directions, transports, congestions)
 
 
 def loads_of(options: argparse.Namespace) -> list[Load]:

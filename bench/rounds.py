@@ -18,7 +18,7 @@ from bench.sinks import BUCKET, sink
 from transfer.sizes import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bench.cases import Case
     from bench.material import Material
@@ -64,7 +64,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where and how runs are made; the prefixes put client and server into namespaces."""
+    """Where and how runs are made; the prefixes put client and server into namespaces.
+
+    `use_congestion` sets the TCP congestion control of both.
+    """
 
     folder: Path
     certificate: Certificate
@@ -73,6 +76,7 @@ class Bench:
     address: str = "127.0.0.1"
     client_prefix: tuple[str, ...] = ()
     server_prefix: tuple[str, ...] = ()
+    use_congestion: Callable[[str], None] | None = None
 
     @contextmanager
     def server(self, *, keep: bool = False) -> Iterator[Sink]:
@@ -108,6 +112,8 @@ def carry_out(bench: Bench, cases: Sequence[Case], peers: Sequence[Peer]) -> Out
 def _carry_out(
     bench: Bench, case: Case, made: Material, present: Sequence[Peer], outcome: Outcome
 ) -> None:
+    if bench.use_congestion is not None:
+        bench.use_congestion(case.congestion)
     able = [peer for peer in present if _able(case, peer, outcome)]
     if bench.verify:
         with bench.server(keep=True) as server:
