@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import cases as made_of
+from bench import compare as comparison
+from bench import plots, report
 from bench.links import SERVER_ADDRESS, check_congestion, parse_link, shaped, why_not
 from bench.peers import named
 from bench.results import FOLDER, Results, load_average, machine, read
@@ -51,6 +53,16 @@ def parser() -> argparse.ArgumentParser:
     words = whole.add_subparsers(title="other commands", metavar="")
     peers = words.add_parser("peers", help="which programs are compared, and what is missing")
     peers.set_defaults(do=_list_peers)
+    reporting = words.add_parser(
+        "report", help="put the results that are kept into docs and README"
+    )
+    reporting.add_argument("--check", action="store_true", help="only say whether they are there")
+    reporting.set_defaults(do=_report)
+    compare = words.add_parser("compare", help="is NEW slower than OLD? exit code 1 if it is")
+    compare.add_argument("old", type=Path, metavar="OLD.json")
+    compare.add_argument("new", type=Path, metavar="NEW.json")
+    compare.add_argument("--threshold", type=float, default=0.1, help="what is too much (0.1)")
+    compare.set_defaults(do=_compare)
     return whole
 
 
@@ -93,6 +105,7 @@ def _run(options: argparse.Namespace) -> int:
         "server": "bench/sink.c, which discards what it gets",
         "files": _kind_of(base),
         "load_before": before,
+        "series": options.series,
     }
     _write(options, _results(settings, chosen, peers, outcome))
     return 0 if outcome.runs else 1
@@ -180,7 +193,8 @@ def _write(options: argparse.Namespace, results: Results) -> None:
     text = document(read(path), name)
     path.with_suffix(".md").write_text(text)
     print(text)
-    say(f"written: {path} and .md beside it")
+    drawn = " and .svg" if plots.draw(read(path), path.with_suffix(".svg")) else ""
+    say(f"written: {path}, .md{drawn} beside it")
 
 
 def _list_peers(options: argparse.Namespace) -> int:
@@ -188,3 +202,19 @@ def _list_peers(options: argparse.Namespace) -> int:
     for peer in named(None):
         print(f"{peer.name}: {peer.version() if peer.needs() else f'missing: {peer.install}'}")
     return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    differing = report.write(check=options.check)
+    for path in differing:
+        print(f"{'differs' if options.check else 'written'}: {path}")
+    return 1 if options.check and differing else 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    found = comparison.changes(read(options.old), read(options.new))
+    if not found:
+        msg = "the two have no case of ours in common"
+        raise ValueError(msg)
+    print(comparison.shown(found, options.threshold))
+    return 1 if any(change.slower(options.threshold) for change in found) else 0

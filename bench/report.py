@@ -1,0 +1,78 @@
+"""Puts measured figures where people read them, each with its machine and its day.
+
+`docs/benchmarks.md` gets all results that are kept; the README gets the largest
+case of the newest, between two comments. `--check` only compares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.results import FOLDER, read
+from bench.summary import rows, unit_name
+from bench.tables import document, table
+
+if TYPE_CHECKING:
+    from bench.cases import Case
+    from bench.results import Results
+
+ROOT = Path(__file__).parent.parent
+DOCUMENT = ROOT / "docs/benchmarks.md"
+README = ROOT / "README.md"
+BEGIN = "<!-- benchmark: made by `python -m bench report` -->\n"
+END = "<!-- /benchmark -->"
+_INTRODUCTION = """# Benchmarks
+
+Made by `python -m bench report` from the files in `bench/results/`. How they are measured, and
+what to distrust: [bench/NOTES.md](../bench/NOTES.md).
+
+"""
+
+
+def wanted(folder: Path = FOLDER) -> dict[Path, str]:
+    """Return what each file must say; the README only if it has a place for it."""
+    paths = sorted(folder.glob("*.json"), reverse=True)
+    kept = {path.stem: read(path) for path in paths}
+    text = _INTRODUCTION + "\n".join(document(found, name) for name, found in kept.items())
+    made = {DOCUMENT: text if kept else _INTRODUCTION + "Nothing has been kept yet.\n"}
+    readme = README.read_text()
+    if BEGIN in readme:
+        newest = max(kept.values(), key=lambda found: found.when, default=None)
+        before, _, rest = readme.partition(BEGIN)
+        made[README] = before + BEGIN + (excerpt(newest) if newest else "") + END
+        made[README] += rest.partition(END)[2]
+    return made
+
+
+def excerpt(results: Results) -> str:
+    """Return the cases of the most bytes, in short: seconds and CPU seconds of every peer."""
+    most = max(case.load.bytes for case in results.cases.values())
+    told = results.machine
+    shown = [case for case in results.cases.values() if case.load.bytes == most]
+    about = (
+        f"{results.when[:10]}, {told['processor']}, {told['cores']} cores, kernel"
+        f" {told['kernel']}, {results.settings['network']}; medians of"
+        f" {results.settings['repeats']} runs in turn.\n"
+    )
+    return about + "".join(_short(results, case) for case in shown)
+
+
+def _short(results: Results, case: Case) -> str:
+    lines = [
+        [row.peer, f"{row.wall.middle:.2f}", f"{row.cpu.middle:.3f}"]
+        for row in rows(case, results.runs)
+    ]
+    return "\n" + table([case.name, "wall s", f"CPU s/{unit_name(case)}"], lines)
+
+
+def write(*, check: bool) -> list[Path]:
+    """Write what differs and return it; with `check`, only return it."""
+    differing = []
+    for path, text in wanted().items():
+        if not path.exists() or path.read_text() != text:
+            differing.append(path)
+            if not check:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text)
+    return differing
