@@ -87,7 +87,8 @@ def _lines(results: Results, group: Sequence[Case], series: str, left: Axes, rig
         at = [x for x, _ in points]
         left.plot(at, [row.cpu.middle for _, row in points], marker=".", label=peer, **style)
         right.plot(at, [row.wall.middle for _, row in points], marker=".", label=peer, **style)
-    name = group[0].name.partition(" ")[2]
+    case = group[0]
+    name = f"{'up' if case.upload else 'down'} {case.scheme} {case.congestion}".strip()
     for axes, title in ((left, f"CPU s per {unit_name(group[0])}"), (right, "wall s")):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")

@@ -38,7 +38,13 @@ LAYERS = [
     ),
     (
         "decisions",
-        {"transfer.machine", "transfer.planner", "transfer.retries", "transfer.scheduler"},
+        {
+            "transfer.advice",
+            "transfer.machine",
+            "transfer.planner",
+            "transfer.retries",
+            "transfer.scheduler",
+        },
     ),
     ("bytes", {"transfer.files", "transfer.mover", "transfer.sources"}),
     ("engine", {"transfer.blocking", "transfer.engine", "transfer.journal", "transfer.registry"}),
@@ -51,6 +57,7 @@ RANKS = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}
 FOR_BACKENDS = LAYERS[0][1] | LAYERS[2][1]
 
 PURE = {
+    "transfer.advice",
     "transfer.checksums",
     "transfer.errors",
     "transfer.events",

@@ -18,6 +18,7 @@ from transfer.cli.options import (
     AllowedHosts,
     ArtifactsDestination,
     BackendStoreUri,
+    BenchUrl,
     Checksum,
     Concurrency,
     DryCollection,
@@ -30,7 +31,10 @@ from transfer.cli.options import (
     InsecureNoAuth,
     Json,
     JsonList,
+    JsonResult,
     Markdown,
+    MaxSize,
+    MaxTime,
     Metadata,
     NoClobber,
     NoProgress,
@@ -297,6 +301,24 @@ def revoke_token(
     guarded(partial(_revoke_token, backend_store_uri, token_id), verbose)
 
 
+@app.command(epilog=EPILOG)
+def bench(
+    context: typer.Context,
+    url: BenchUrl,
+    *,
+    max_time: MaxTime = "60s",
+    max_size: MaxSize = "1GiB",
+    endpoint_url: EndpointUrl = None,
+    verbose: Tracebacks = 0,
+    json: JsonResult = False,
+) -> None:
+    """Measure a store: which settings are best for it, and what the limit is.
+
+    Uploads and downloads objects of random bytes below URL, and deletes them.
+    """
+    guarded(partial(_bench, context), verbose)
+
+
 @app.command()
 def settings(*, markdown: Markdown = False, verbose: Tracebacks = 0) -> None:
     """Show every setting with the value it has now."""
@@ -338,6 +360,12 @@ def _serve(context: typer.Context) -> int:
     from transfer.cli.serving import serve_until_stopped
 
     return serve_until_stopped(context.params)
+
+
+def _bench(context: typer.Context) -> int:
+    from transfer.cli.benchmarking import benchmark
+
+    return benchmark(context.params)
 
 
 def _create_token(uri: str | None, name: str, prefix: str, *, read_only: bool) -> int:

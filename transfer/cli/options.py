@@ -212,3 +212,18 @@ TokenId: TypeAlias = Annotated[
 Markdown: TypeAlias = Annotated[
     bool, typer.Option("--markdown", help="The table of the README: defaults and meanings.")
 ]
+BenchUrl: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL", help="Where to, such as s3://bucket/scratch.", show_default=False
+    ),
+]
+MaxTime: TypeAlias = Annotated[
+    str, typer.Option("--max-time", metavar="TIME", help="How long it may take, such as 2m.")
+]
+MaxSize: TypeAlias = Annotated[
+    str, typer.Option("--max-size", metavar="SIZE", help="How much may be uploaded in all.")
+]
+JsonResult: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="One JSON object with everything, on standard output.")
+]
