@@ -122,7 +122,6 @@ def rclone_sftp(folder: Path, port: int | None = None) -> Iterator[FileServer]:
         f"--authorized-keys={home}/.ssh/id_ed25519.pub",
         "--vfs-cache-mode=writes",
         "--vfs-write-back=0s",
-        "--dir-cache-time=0s",
         str(served),
     ]
     log = folder / "rclone.log"
