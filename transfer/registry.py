@@ -46,6 +46,8 @@ BUILTIN: dict[str, Scheme] = {
     "memory": Scheme("backends.memory:open_store", Style.LITERAL),
     "s3": Scheme("backends.s3:open_store", Style.LITERAL, "s3"),
     "sftp": Scheme("backends.sftp:open_store", Style.DECODED, "sftp", rooted=True),
+    "ftp": Scheme("backends.ftp:open_store", Style.DECODED, "ftp", rooted=True),
+    "ftps": Scheme("backends.ftp:open_store", Style.DECODED, "ftp", rooted=True),
     "mlflow-artifacts": Scheme("backends.coordinated:open_store", Style.DECODED),
     "transfer+http": Scheme("backends.coordinated:open_store", Style.DECODED),
     "transfer+https": Scheme("backends.coordinated:open_store", Style.DECODED),

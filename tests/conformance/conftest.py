@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.file_servers import rclone_ssh, sshd
+from tests.support.file_servers import (
+    ftp_server,
+    ftps_server,
+    hashing_ftp_server,
+    rclone_ssh,
+    sshd,
+)
 from tests.support.servers import (
     folder_coordinator,
     mlflow_python,
@@ -29,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "folder_coordinator",
+    "ftp_server",
+    "ftps_server",
+    "hashing_ftp_server",
     "mlflow_python",
     "mlflow_server",
     "moto",
@@ -71,8 +80,9 @@ def open_below(
         url: str, environ: Mapping[str, str], *, confined: bool = False
     ) -> AsyncIterator[Store]:
         monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-        if "HOME" in environ:
-            monkeypatch.setenv("HOME", environ["HOME"])
+        for name in ("HOME", "SSL_CERT_FILE"):
+            if name in environ:
+                monkeypatch.setenv(name, environ[name])
         settings = Settings.from_env(environ)
         async with open_mover(settings) as mover:
             folder, prefix = open_folder(locate(url), Context(settings, mover, confined))

@@ -9,24 +9,28 @@ import getpass
 import os
 import shutil
 import socket
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import asyncssh
 import pytest
+import trustme
 
 from bench.servers import BIN, free_port, running
 from tests.support.servers import clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-RCLONE_USER = "somebody"
-RCLONE_PASSWORD = "p@ss/word 1"
+VSFTPD = shutil.which("vsftpd") or shutil.which("vsftpd", path="/usr/sbin:/usr/local/sbin")
+RCLONE_USER = FTP_USER = "somebody"
+RCLONE_PASSWORD = FTP_PASSWORD = "p@ss/word 1"
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,13 @@ class FileServer:
     folder: Path
     home: Path
     port: int
+    ca: Path | None = None
 
     @property
     def environ(self) -> dict[str, str]:
         """The variables of somebody who is let in."""
-        return {"HOME": str(self.home)}
+        trusted = {"SSL_CERT_FILE": str(self.ca)} if self.ca else {}
+        return {"HOME": str(self.home), **trusted}
 
 
 def make_home(home: Path, port: int) -> Path:
@@ -130,6 +136,31 @@ def rclone_sftp(folder: Path, port: int | None = None) -> Iterator[FileServer]:
         yield FileServer(f"sftp://{RCLONE_USER}@127.0.0.1:{port}/", served, home, port)
 
 
+@contextmanager
+def pyftpdlib(
+    folder: Path, flags: Sequence[str] = (), port: int | None = None
+) -> Iterator[FileServer]:
+    """Run pyftpdlib's server; with the flag `--tls` it has a certificate of its own."""
+    port = port or free_port()
+    served = folder / "served"
+    served.mkdir(exist_ok=True)
+    ca = None
+    if "--tls" in flags:
+        authority, ca = trustme.CA(), folder / "ca.pem"
+        authority.cert_pem.write_to_path(ca)
+        cert = folder / "server.pem"
+        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(cert)
+        flags = ["--tls", str(cert)]
+    log = folder / "ftp.log"
+    program = Path(__file__).with_name("ftp_server.py")
+    command = [sys.executable, str(program), str(port), str(served), *flags]
+    with running(command, log, clean_environment()):
+        wait_for_port(port, log)
+        account = f"{FTP_USER}:{quote(FTP_PASSWORD, safe='')}"
+        scheme = "ftps" if ca else "ftp"
+        yield FileServer(f"{scheme}://{account}@127.0.0.1:{port}/", served, folder, port, ca)
+
+
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
     """OpenSSH."""
@@ -141,4 +172,25 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
 def rclone_ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
     """`rclone serve sftp`."""
     with rclone_sftp(tmp_path_factory.mktemp("rclone-sftp")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Pyftpdlib."""
+    with pyftpdlib(tmp_path_factory.mktemp("ftp")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ftps_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Pyftpdlib, which asks for TLS on both connections."""
+    with pyftpdlib(tmp_path_factory.mktemp("ftps"), ["--tls"]) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hashing_ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Pyftpdlib, which can be asked for checksums."""
+    with pyftpdlib(tmp_path_factory.mktemp("ftp-hash"), ["--hash"]) as server:
         yield server

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.suite import StoreConformance
+
+pytestmark = pytest.mark.servers
+
+
+class TestFtp(StoreConformance):
+    """Pyftpdlib in plain text: MLSD, MLST, REST."""
+
+    schemes = ("ftp",)
+
+    @pytest.fixture
+    async def store(self, ftp_server, open_below):
+        async with open_below(ftp_server.url, ftp_server.environ) as store:
+            yield store
+
+
+class TestFtps(StoreConformance):
+    """Pyftpdlib over TLS, control and data."""
+
+    schemes = ("ftps",)
+
+    @pytest.fixture
+    async def store(self, ftps_server, open_below):
+        async with open_below(ftps_server.url, ftps_server.environ) as store:
+            yield store
+
+
+class TestHashingFtp(StoreConformance):
+    """A server that is asked for the checksum of each file."""
+
+    @pytest.fixture
+    async def store(self, hashing_ftp_server, open_below):
+        async with open_below(hashing_ftp_server.url, hashing_ftp_server.environ) as store:
+            yield store
