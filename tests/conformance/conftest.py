@@ -13,6 +13,7 @@ from tests.support.file_servers import (
     hashing_ftp_server,
     rclone_ssh,
     sshd,
+    vsftpd_server,
 )
 from tests.support.servers import (
     folder_coordinator,
@@ -45,6 +46,7 @@ __all__ = [
     "rclone_ssh",
     "s3_coordinator",
     "sshd",
+    "vsftpd_server",
 ]
 
 

@@ -36,3 +36,12 @@ class TestHashingFtp(StoreConformance):
     async def store(self, hashing_ftp_server, open_below):
         async with open_below(hashing_ftp_server.url, hashing_ftp_server.environ) as store:
             yield store
+
+
+class TestVsftpd(StoreConformance):
+    """Vsftpd, which lists for people only, and tells size and time one by one."""
+
+    @pytest.fixture
+    async def store(self, vsftpd_server, open_below):
+        async with open_below(vsftpd_server.url, vsftpd_server.environ) as store:
+            yield store

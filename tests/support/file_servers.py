@@ -161,6 +161,34 @@ def pyftpdlib(
         yield FileServer(f"{scheme}://{account}@127.0.0.1:{port}/", served, folder, port, ca)
 
 
+@contextmanager
+def vsftpd(folder: Path) -> Iterator[FileServer]:
+    """Run vsftpd for anybody who comes: no MLST, no checksums, and names with dots hidden.
+
+    It runs as whoever starts it, so that no account of the system is needed.
+    """
+    if VSFTPD is None:
+        pytest.skip("vsftpd is not installed (Debian: vsftpd)")
+    port = free_port()
+    served = folder / "served"
+    served.mkdir()
+    config = folder / "vsftpd.conf"
+    yes = (
+        "listen run_as_launching_user anonymous_enable no_anon_password write_enable"
+        " anon_upload_enable anon_mkdir_write_enable anon_other_write_enable"
+        " allow_writeable_chroot background"
+    ).split()
+    config.write_text(
+        f"listen_port={port}\nlisten_address=127.0.0.1\nanon_root={served}\nanon_umask=022\n"
+        "anon_world_readable_only=NO\nseccomp_sandbox=NO\nlocal_enable=NO\n"
+        + "".join(f"{name}=YES\n" for name in yes).replace("background=YES", "background=NO")
+    )
+    log = folder / "vsftpd.log"
+    with running([VSFTPD, str(config)], log, clean_environment()):
+        wait_for_port(port, log)
+        yield FileServer(f"ftp://127.0.0.1:{port}{served}", served, folder, port)
+
+
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
     """OpenSSH."""
@@ -193,4 +221,11 @@ def ftps_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer
 def hashing_ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
     """Pyftpdlib, which can be asked for checksums."""
     with pyftpdlib(tmp_path_factory.mktemp("ftp-hash"), ["--hash"]) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def vsftpd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Vsftpd."""
+    with vsftpd(tmp_path_factory.mktemp("vsftpd")) as server:
         yield server
