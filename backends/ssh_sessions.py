@@ -122,12 +122,17 @@ class Sessions:
 
     async def _take(self) -> Session:
         session = self._idlest()
-        if session is None or (session.jobs and len(self._open) < MOST_CONNECTIONS):
-            async with self._lock:
-                session = self._idlest()
-                if session is None or (session.jobs and len(self._open) < MOST_CONNECTIONS):
-                    session = await self._connect_or_share(session)
+        if session is not None and (self._lock.locked() or not self._wants_more(session)):
+            # While somebody else connects, what there is will do.
+            return session
+        async with self._lock:
+            session = self._idlest()
+            if session is None or self._wants_more(session):
+                session = await self._connect_or_share(session)
         return session
+
+    def _wants_more(self, idlest: Session) -> bool:
+        return idlest.jobs > 0 and len(self._open) < MOST_CONNECTIONS
 
     def _idlest(self) -> Session | None:
         self._open = [session for session in self._open if session.usable]
