@@ -44,7 +44,11 @@ async def store(
     async with connection.data(f"STOR {path}") as stream:
         sink = _StreamSink(stream, digest)
         with StallWatch(lambda: sink.sent, lambda: stall_timeout) as watch:
-            await source.pour(sink, tally)
+            try:
+                await source.pour(sink, tally)
+            except ConnectionError:
+                await connection.verdict(stream)
+                raise
         check_progress(watch.stalled, stall_timeout)
         await connection.finish(stream)
 

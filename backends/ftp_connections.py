@@ -125,6 +125,12 @@ class Connection:
             await _shut(stream.writer)
             await self._client.command(None, "2xx", "1xx")
 
+    async def verdict(self, stream: DataConnectionThrottleStreamIO) -> None:
+        """Read why the server has cut a data connection; raises that, if it says so."""
+        stream.writer.transport.abort()
+        with anyio.fail_after(_ALIVE):
+            await self._client.command(None, "2xx", "1xx")
+
     async def give_up(self, stream: DataConnectionThrottleStreamIO) -> None:
         """Cut a data connection in the middle; what the server says to that does not matter."""
         stream.writer.transport.abort()
@@ -133,7 +139,8 @@ class Connection:
 
     async def alive(self) -> bool:
         """Tell whether it can be used again."""
-        if self._client.stream.reader.at_eof():
+        reader = self._client.stream.reader
+        if reader.at_eof() or reader.exception() is not None:
             return False
         if anyio.current_time() - self._used < _FRESH:
             return True

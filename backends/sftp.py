@@ -20,7 +20,7 @@ from backends.authority import authority_of
 from backends.partial_file import is_ours
 from backends.remote_walk import Entry, RemoteWalks
 from backends.sftp_attributes import info_of, version_of
-from backends.sftp_bytes import BUFFER, download, upload
+from backends.sftp_bytes import BUFFER, OpenedFile, download, upload
 from backends.sftp_errors import LIBRARY_ERRORS, sftp_errors
 from backends.sftp_partial import Partial
 from backends.sftp_parts import SftpParts
@@ -153,9 +153,9 @@ class SftpStore:
                 check = partial(self._check, session, file, info)
                 try:
                     await check()
-                    await download(
-                        file, span, sink, tally, stall_timeout=self.stall_timeout, check=check
-                    )
+                    timeout = self.stall_timeout
+                    opened = OpenedFile(file, session.block)
+                    await download(opened, span, sink, tally, stall_timeout=timeout, check=check)
                 except StalledError:
                     session.drop()
                     raise
@@ -174,7 +174,8 @@ class SftpStore:
     ) -> None:
         """Write a source into an open file; DiskFullError where that is why it failed."""
         try:
-            await upload(source, file, start, tally, self.stall_timeout)
+            opened = OpenedFile(file, session.block)
+            await upload(source, opened, start, tally, self.stall_timeout)
         except StalledError:
             session.drop()
             raise
@@ -306,6 +307,10 @@ class SftpStore:
                     if not is_ours(str(name.filename)):
                         found.append(name)  # noqa: PERF401 - counted as it grows
             except asyncssh.SFTPNoSuchFile:
+                return []
+            except asyncssh.SFTPFailure:
+                if await session.sftp.isdir(folder):
+                    raise
                 return []
         if watch.stalled:
             session.drop()

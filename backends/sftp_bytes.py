@@ -1,14 +1,15 @@
 """Bytes to and from an open file on an SFTP server, many requests at once.
 
-A round trip per request would make a far server slow: so pieces are under way
-together, each cut by the library into requests that the server takes. Memory is
-bounded by the number of pieces. What ends a transfer early waits for the answers
-to what was sent: nothing of an attempt is written once the next one begins.
+A round trip per request would make a far server slow: so requests are under way
+together, each of a size that the server takes. Memory is bounded by the window.
+What ends a transfer early is followed by a close, which the server answers after
+all that was asked before: nothing of an attempt is written once the next begins.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -27,19 +28,28 @@ if TYPE_CHECKING:
     from transfer.store import Sink, Source
     from transfer.tally import Tally
 
-# A piece of a file, in bytes, and how many are under way for one part or range.
-PIECE = 256 * 1024
-AHEAD = 8
-# What one part or range holds in memory: the pieces, and what the source has just read.
-BUFFER = PIECE * AHEAD + (1 << 20)
+# Bytes that are asked for or sent and not yet answered, for one part or range.
+WINDOW = 2 << 20
+# What goes to a sink at once: writing to a file is a trip to a thread.
+_GATHERED = 256 * 1024
+# What one part or range holds in memory: the window, and what was just read or gathered.
+BUFFER = WINDOW + (1 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """A file open on one connection; no request may be longer than `block` bytes."""
+
+    file: asyncssh.SFTPClientFile
+    block: int
 
 
 class _Window:
     """Jobs of one transfer, a few at once; the first error ends them all, and is raised."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int) -> None:
         self._group: anyio.abc.TaskGroup | None = None
-        self._room = anyio.Semaphore(AHEAD)
+        self._room = anyio.Semaphore(room)
         self._error: Exception | None = None
         self.done = 0
 
@@ -75,17 +85,13 @@ class _Window:
 
 
 async def upload(
-    source: Source,
-    file: asyncssh.SFTPClientFile,
-    start: int,
-    tally: Tally,
-    stall_timeout: float,
+    source: Source, opened: OpenedFile, start: int, tally: Tally, stall_timeout: float
 ) -> None:
     """Write a whole source into a file from byte `start` on; on return the server has it all."""
-    window = _Window()
+    window = _Window(WINDOW // opened.block)
 
     async def feed() -> None:
-        await source.pour(_FileSink(window, file, start), tally)
+        await source.pour(_FileSink(window, opened, start), tally)
 
     with StallWatch(lambda: window.done, lambda: stall_timeout) as watch:
         await window.run(feed)
@@ -93,7 +99,7 @@ async def upload(
 
 
 async def download(
-    file: asyncssh.SFTPClientFile,
+    opened: OpenedFile,
     span: Span,
     sink: Sink,
     tally: Tally,
@@ -105,51 +111,74 @@ async def download(
 
     Raises SourceChangedError if the file ends before the range does.
     """
-    window = _Window()
-    feed = partial(_fetch_all, window, file, span, sink, tally=tally, check=check)
+    room = WINDOW // opened.block
+    window = _Window(room)
+    reading = _Reading(opened, span, window, room)
+
+    async def feed() -> None:
+        offset = 0
+        while data := await reading.gather():
+            if offset + len(data) == span.size:
+                await check()
+            tally.update(data)
+            await sink.write(offset, data)
+            offset += len(data)
+
     with StallWatch(lambda: window.done, lambda: stall_timeout) as watch:
         await window.run(feed)
     _check_stalled(watch, stall_timeout)
 
 
-async def _fetch_all(
-    window: _Window,
-    file: asyncssh.SFTPClientFile,
-    span: Span,
-    sink: Sink,
-    *,
-    tally: Tally,
-    check: Callable[[], Awaitable[None]],
-) -> None:
-    waiting: deque[_Fetch] = deque()
-    offset = span.start
-    while offset < span.stop or waiting:
-        while offset < span.stop and len(waiting) < AHEAD:
-            fetch = _Fetch(file, offset, min(PIECE, span.stop - offset))
-            await window.start(fetch.run)
-            waiting.append(fetch)
-            offset += fetch.size
-        fetch = waiting.popleft()
-        data = await fetch.result()
-        if fetch.offset + fetch.size == span.stop:
-            await check()
-        tally.update(data)
-        await sink.write(fetch.offset - span.start, data)
+class _Reading:
+    """Blocks of a range that are asked for ahead, and come out in order."""
+
+    def __init__(self, opened: OpenedFile, span: Span, window: _Window, room: int) -> None:
+        self._opened = opened
+        self._next = span.start
+        self._stop = span.stop
+        self._window = window
+        self._room = room
+        self._waiting: deque[_Fetch] = deque()
+
+    async def gather(self) -> bytes:
+        """Return the next bytes, of some blocks together; none at the end."""
+        pieces: list[bytes] = []
+        while len(pieces) * self._opened.block < _GATHERED:
+            await self._ask()
+            if not self._waiting:
+                break
+            pieces.append(await self._waiting.popleft().result())
+        return b"".join(pieces)
+
+    async def _ask(self) -> None:
+        while self._next < self._stop and len(self._waiting) < self._room:
+            size = min(self._opened.block, self._stop - self._next)
+            fetch = _Fetch(self._opened.file, self._next, size)
+            await self._window.start(fetch.run)
+            self._waiting.append(fetch)
+            self._next += size
 
 
+@dataclass(slots=True)
 class _Fetch:
-    def __init__(self, file: asyncssh.SFTPClientFile, offset: int, size: int) -> None:
-        self._file = file
-        self.offset = offset
-        self.size = size
-        self._data = b""
-        self._arrived = anyio.Event()
+    file: asyncssh.SFTPClientFile
+    offset: int
+    size: int
+    _data: bytes = b""
+    _arrived: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self) -> None:
-        self._data = await self._file.read(self.size, self.offset)
+        """Ask until all of the block is there: a server may give less than was asked for."""
+        while len(self._data) < self.size:
+            missing = self.size - len(self._data)
+            more: bytes = await self.file.read(missing, self.offset + len(self._data))
+            if not more:
+                break
+            self._data += more
         self._arrived.set()
 
     async def result(self) -> bytes:
+        """Wait for the block."""
         await self._arrived.wait()
         if len(self._data) != self.size:
             raise SourceChangedError(
@@ -162,15 +191,16 @@ class _Fetch:
 class _FileSink:
     extent = None
 
-    def __init__(self, window: _Window, file: asyncssh.SFTPClientFile, start: int) -> None:
+    def __init__(self, window: _Window, opened: OpenedFile, start: int) -> None:
         self._window = window
-        self._file = file
+        self._file = opened.file
+        self._block = opened.block
         self._start = start
 
     async def write(self, offset: int, data: Buffer) -> None:
         view = memoryview(data).cast("B")
-        for begin in range(0, len(view), PIECE):
-            piece = view[begin : begin + PIECE]
+        for begin in range(0, len(view), self._block):
+            piece = view[begin : begin + self._block]
             # Bytes cannot change; anything else may, once this has returned.
             kept = piece if isinstance(data, bytes) else bytes(piece)
             await self._window.start(partial(self._send, self._start + offset + begin, kept))

@@ -131,7 +131,13 @@ async def noted(session: Session, partial: Partial) -> dict[int, Receipt]:
     except asyncssh.SFTPNoSuchFile:
         return {}
     try:
-        data: bytes = await file.read((await file.stat()).size or 0, 0)
+        size = (await file.stat()).size or 0
+        data = b""
+        while len(data) < size:
+            more: bytes = await file.read(min(session.block, size - len(data)), len(data))
+            if not more:
+                break
+            data += more
     finally:
         await file.close()
     return receipts_in(data)

@@ -16,7 +16,7 @@ import asyncssh
 from backends import sftp_partial
 from backends.partial_file import etag_of
 from backends.sftp_attributes import info_of
-from backends.sftp_bytes import download
+from backends.sftp_bytes import OpenedFile, download
 from backends.sftp_errors import sftp_errors
 from backends.sftp_partial import Partial
 from transfer.errors import (
@@ -175,7 +175,7 @@ class SftpParts:
                     file = await session.open(unfinished.temporary, asyncssh.FXF_READ)
                 try:
                     await download(
-                        file,
+                        OpenedFile(file, session.block),
                         span,
                         NullSink(),
                         tally,

@@ -42,8 +42,6 @@ _SAFE_BLOCK = 32 * 1024
 _UNSAID = 16 * 1024
 # Servers that say their limits take more; beyond this nothing is gained.
 _LARGEST_BLOCK = 128 * 1024
-# Requests under way for one piece of a file.
-_REQUESTS = 64
 
 
 class Session:
@@ -63,10 +61,8 @@ class Session:
         return not self.broken and not self._connection.is_closed()
 
     async def open(self, path: str, mode: int) -> asyncssh.SFTPClientFile:
-        """Open a file; reads and writes are cut into requests of a size that the server takes."""
-        return await self.sftp.open(
-            path, mode, encoding=None, block_size=self.block, max_requests=_REQUESTS
-        )
+        """Open a file; each read or write of it is one request, of at most `block` bytes."""
+        return await self.sftp.open(path, mode, encoding=None, block_size=0)
 
     @contextmanager
     def within(self, seconds: float) -> Generator[None]:
@@ -186,7 +182,9 @@ class Sessions:
 
 async def _options(authority: Authority) -> asyncssh.SSHClientConnectionOptions:
     """Read the user's configuration; raises UsageError where it cannot be read."""
-    given: dict[str, Any] = {"host": authority.host, "keepalive_interval": _KEEPALIVE}
+    # An empty `config` is the user's own file; the default of the class is none.
+    given: dict[str, Any] = {"host": authority.host, "config": ()}
+    given["keepalive_interval"] = _KEEPALIVE
     if authority.port is not None:
         given["port"] = authority.port
     if authority.user is not None:

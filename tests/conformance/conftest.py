@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.file_servers import (
+    ftp_coordinator,
     ftp_server,
     ftps_server,
     hashing_ftp_server,
     rclone_ssh,
+    sftp_coordinator,
     sshd,
     vsftpd_server,
 )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "folder_coordinator",
+    "ftp_coordinator",
     "ftp_server",
     "ftps_server",
     "hashing_ftp_server",
@@ -45,6 +48,7 @@ __all__ = [
     "rclone",
     "rclone_ssh",
     "s3_coordinator",
+    "sftp_coordinator",
     "sshd",
     "vsftpd_server",
 ]

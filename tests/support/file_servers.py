@@ -21,7 +21,7 @@ import asyncssh
 import pytest
 import trustme
 
-from bench.servers import BIN, free_port, running
+from bench.servers import BIN, coordinator, free_port, running
 from tests.support.servers import clean_environment
 
 if TYPE_CHECKING:
@@ -80,8 +80,11 @@ def wait_for_port(port: int, log: Path, seconds: float = 20) -> None:
 
 
 @contextmanager
-def openssh(folder: Path, port: int | None = None) -> Iterator[FileServer]:
-    """Run OpenSSH's server for this user, who is let in by key; skips where it is not installed."""
+def openssh(folder: Path, port: int | None = None, *, flags: str = "") -> Iterator[FileServer]:
+    """Run OpenSSH's server for this user, who is let in by key; skips where it is not installed.
+
+    `flags` are for its SFTP subsystem.
+    """
     if SSHD is None:
         pytest.skip("sshd is not installed (Debian: openssh-server)")
     port = port or free_port()
@@ -95,7 +98,7 @@ def openssh(folder: Path, port: int | None = None) -> Iterator[FileServer]:
     config.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {hostkey}\nPidFile none\n"
         f"AuthorizedKeysFile {home}/.ssh/id_ed25519.pub\nStrictModes no\nUsePAM no\n"
-        "PasswordAuthentication no\nSubsystem sftp internal-sftp\nMaxStartups 100:30:200\n"
+        f"PasswordAuthentication no\nSubsystem sftp internal-sftp {flags}\nMaxStartups 100:30:200\n"
     )
     log = folder / "sshd.log"
     with running([SSHD, "-D", "-e", "-f", str(config)], log, clean_environment()):
@@ -171,17 +174,14 @@ def vsftpd(folder: Path) -> Iterator[FileServer]:
         pytest.skip("vsftpd is not installed (Debian: vsftpd)")
     port = free_port()
     served = folder / "served"
-    served.mkdir()
+    served.mkdir(exist_ok=True)
     config = folder / "vsftpd.conf"
-    yes = (
-        "listen run_as_launching_user anonymous_enable no_anon_password write_enable"
-        " anon_upload_enable anon_mkdir_write_enable anon_other_write_enable"
-        " allow_writeable_chroot background"
-    ).split()
     config.write_text(
         f"listen_port={port}\nlisten_address=127.0.0.1\nanon_root={served}\nanon_umask=022\n"
-        "anon_world_readable_only=NO\nseccomp_sandbox=NO\nlocal_enable=NO\n"
-        + "".join(f"{name}=YES\n" for name in yes).replace("background=YES", "background=NO")
+        "listen=YES\nbackground=NO\nrun_as_launching_user=YES\nseccomp_sandbox=NO\n"
+        "local_enable=NO\nanonymous_enable=YES\nno_anon_password=YES\nwrite_enable=YES\n"
+        "anon_upload_enable=YES\nanon_mkdir_write_enable=YES\nanon_other_write_enable=YES\n"
+        "anon_world_readable_only=NO\nallow_writeable_chroot=YES\n"
     )
     log = folder / "vsftpd.log"
     with running([VSFTPD, str(config)], log, clean_environment()):
@@ -229,3 +229,27 @@ def vsftpd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServ
     """Vsftpd."""
     with vsftpd(tmp_path_factory.mktemp("vsftpd")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def sftp_coordinator(
+    rclone_ssh: FileServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """`transfer serve` on a folder of an SSH server: its address."""
+    folder = tmp_path_factory.mktemp("coordinator-sftp")
+    environ = clean_environment(rclone_ssh.environ)
+    environ.pop("SSH_AUTH_SOCK", None)
+    with coordinator(f"{rclone_ssh.url}coordinated", folder, environ) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def ftp_coordinator(
+    ftp_server: FileServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """`transfer serve` on a folder of an FTP server: its address."""
+    folder = tmp_path_factory.mktemp("coordinator-ftp")
+    environ = clean_environment({**ftp_server.environ, "TRANSFER_STORE_PASSWORD": FTP_PASSWORD})
+    url = f"ftp://{FTP_USER}@127.0.0.1:{ftp_server.port}/coordinated"
+    with coordinator(url, folder, environ) as address:
+        yield address

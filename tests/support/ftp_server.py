@@ -1,6 +1,8 @@
 """A real FTP server as a program: pyftpdlib, with TLS and with checksums where asked for.
 
-`python ftp_server.py PORT FOLDER [--tls CERT] [--hash] [--passive FIRST]`
+`python ftp_server.py PORT FOLDER [--tls CERT] [--hash] [--lies-about-rest] [--damages]`
+The last two make it do what no good server does: say yes to REST and send all of
+a file, and have another content than was sent.
 """
 
 from __future__ import annotations
@@ -36,15 +38,36 @@ class HashingHandler(FTPHandler):
         self.respond(f"250 {hashlib.sha256(Path(path).read_bytes()).hexdigest()}")
 
 
+class LyingHandler(FTPHandler):
+    """Takes every REST, and forgets it."""
+
+    def ftp_REST(self, line: str) -> None:  # noqa: N802 - found by this name
+        self.respond(f"350 Restarting at position {line}.")
+
+
+class DamagingHandler(HashingHandler):
+    """Writes another first byte than was sent."""
+
+    def on_file_received(self, file: str) -> None:
+        with Path(file).open("r+b") as damaged:
+            damaged.write(b"!")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("folder")
     parser.add_argument("--tls")
     parser.add_argument("--hash", action="store_true")
+    parser.add_argument("--lies-about-rest", action="store_true")
+    parser.add_argument("--damages", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     handler = HashingHandler if options.hash else FTPHandler
+    if options.lies_about_rest:
+        handler = LyingHandler
+    if options.damages:
+        handler = DamagingHandler
     if options.tls:
         handler = TLS_FTPHandler
         handler.certfile = options.tls
