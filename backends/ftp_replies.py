@@ -197,10 +197,10 @@ def parse_line(line: str) -> Listed | None:
         name, kind = found["name"], found["kind"]
         if kind == "l":
             return Listed(name.partition(" -> ")[0], "link")
-        size = found["size"]
-        return Listed(
-            name, "folder" if kind == "d" else "file", int(size) if "," not in size else 0
-        )
+        if kind == "d":
+            return Listed(name, "folder")
+        # A device has two numbers there.
+        return Listed(name, "file", int(found["size"]) if found["size"].isdecimal() else 0)
     if found := _DOS.fullmatch(line):
         if found["size"].startswith("<"):
             return Listed(found["name"].lstrip(), "folder")
