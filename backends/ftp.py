@@ -299,6 +299,7 @@ class _OpenFile:
 
 class _FileSpan:
     extent = None
+    origin = None
 
     def __init__(self, store: FtpStore, info: ObjectInfo, span: Span) -> None:
         self._store = store

@@ -350,6 +350,7 @@ class _OpenFile:
 
 class _FileSpan:
     extent = None
+    origin = None
 
     def __init__(self, store: SftpStore, info: ObjectInfo, span: Span) -> None:
         self._store = store

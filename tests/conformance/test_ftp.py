@@ -11,6 +11,9 @@ class TestFtp(StoreConformance):
     """Pyftpdlib in plain text: MLSD, MLST, REST."""
 
     schemes = ("ftp",)
+    shown = "`ftp://`"
+    against = "pyftpdlib"
+    version_from = "pyftpdlib"
 
     @pytest.fixture
     async def store(self, ftp_server, open_below):
@@ -22,6 +25,9 @@ class TestFtps(StoreConformance):
     """Pyftpdlib over TLS, control and data."""
 
     schemes = ("ftps",)
+    shown = "`ftps://`"
+    against = "pyftpdlib"
+    version_from = "pyftpdlib"
 
     @pytest.fixture
     async def store(self, ftps_server, open_below):
@@ -40,6 +46,10 @@ class TestHashingFtp(StoreConformance):
 
 class TestVsftpd(StoreConformance):
     """Vsftpd, which lists for people only, and tells size and time one by one."""
+
+    shown = "`ftp://`"
+    against = "vsftpd"
+    version_from = ("/usr/sbin/vsftpd", "-v")
 
     @pytest.fixture
     async def store(self, vsftpd_server, open_below):

