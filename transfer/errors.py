@@ -163,6 +163,12 @@ class TlsError(StoreError):
     code = "tls"
 
 
+class HostKeyError(TlsError):
+    """The server cannot be trusted: its key is not known, or not the one that is."""
+
+    code = "host_key"
+
+
 class RejectedError(StoreError):
     """The store calls the request wrong (4xx) and a repetition would be too."""
 

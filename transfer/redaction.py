@@ -9,10 +9,12 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 _NO_URL = "<not a URL>"
+# Where the user is part of the place, and never a token.
+_ACCOUNTS = frozenset({"sftp", "ftp", "ftps"})
 
 
 def redact(url: str) -> str:
-    """Return `url` without query, fragment, user and password.
+    """Return `url` without query, fragment, user and password; `sftp:` and `ftp:` keep the user.
 
     What is no URL, or cannot be taken apart, comes back as "<not a URL>": it may
     be anything.
@@ -25,7 +27,11 @@ def redact(url: str) -> str:
     if not parts.scheme:
         return _NO_URL
     # Not `hostname`, which is in lower case: a bucket's name is not.
-    host = parts.netloc.rpartition("@")[2]
+    account, at, host = parts.netloc.rpartition("@")
+    if parts.scheme in _ACCOUNTS and "@" in parts.query + parts.fragment:
+        return _NO_URL  # a password that should have been percent-encoded
+    if at and parts.scheme in _ACCOUNTS:
+        host = f"{account.partition(':')[0]}@{host}"
     slashes = "//" if url[len(parts.scheme) + 1 :].startswith("//") else ""
     return f"{parts.scheme}:{slashes}{host}{parts.path}{'?…' if parts.query else ''}"
 

@@ -30,17 +30,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How the URLs of a scheme are read, who opens them, and the extra that brings the library."""
+    """How the URLs of a scheme are read, who opens them, and the extra that brings the library.
+
+    `rooted` says that a folder of it can be a root by itself.
+    """
 
     opener: str
     style: Style
     extra: str = ""
+    rooted: bool = False
 
 
 BUILTIN: dict[str, Scheme] = {
-    "file": Scheme("backends.local:open_store", Style.PATH),
+    "file": Scheme("backends.local:open_store", Style.PATH, rooted=True),
     "memory": Scheme("backends.memory:open_store", Style.LITERAL),
     "s3": Scheme("backends.s3:open_store", Style.LITERAL, "s3"),
+    "sftp": Scheme("backends.sftp:open_store", Style.DECODED, "sftp", rooted=True),
+    "ftp": Scheme("backends.ftp:open_store", Style.DECODED, "ftp", rooted=True),
+    "ftps": Scheme("backends.ftp:open_store", Style.DECODED, "ftp", rooted=True),
     "mlflow-artifacts": Scheme("backends.coordinated:open_store", Style.DECODED),
     "transfer+http": Scheme("backends.coordinated:open_store", Style.DECODED),
     "transfer+https": Scheme("backends.coordinated:open_store", Style.DECODED),
@@ -67,11 +74,14 @@ def open_folder(
 ) -> tuple[AbstractAsyncContextManager[Store], str]:
     """Open a location as a root of its own; return the store and the prefix still to be added.
 
-    A folder of this machine becomes the root itself, so that nothing above it
-    can be reached; elsewhere a prefix does that.
+    Where there are folders, this one becomes the root itself, so that nothing
+    above it can be reached; elsewhere a prefix does that.
     """
-    if location.scheme == "file":
-        return _opened("file", f"file:///{location.key.rstrip('/')}", context), ""
+    if location.scheme in BUILTIN and BUILTIN[location.scheme].rooted:
+        root = f"{location.root.rstrip('/')}/{location.key.rstrip('/')}"
+        if location.scheme == "file":
+            root = f"file:///{location.key.rstrip('/')}"
+        return _opened(location.scheme, root, context), ""
     prefix = location.key.strip("/")
     return open_root(location, context), f"{prefix}/" if prefix else ""
 

@@ -342,6 +342,13 @@ class Settings:
     aws_session_token: str | None = _setting(
         "AWS_SESSION_TOKEN", str, None, "The token of temporary credentials.", secret=True
     )
+    store_password: str | None = _setting(
+        "TRANSFER_STORE_PASSWORD",
+        str,
+        None,
+        "Password for `sftp://` and `ftp://`, where the URL has none.",
+        secret=True,
+    )
     presigned_download_lifetime: float = _setting(
         "MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS",
         _seconds,

@@ -17,6 +17,7 @@ Nothing here retries: the engine is the one authority for that.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -340,12 +341,14 @@ class Context:
     """What a store is opened with.
 
     `confined` is set where the keys come from somebody else (the coordinator):
-    a store must then keep them below its root, links included.
+    a store must then keep them below its root, links included. `notify` tells
+    the user something that stops nothing.
     """
 
     settings: Settings
     mover: Mover
     confined: bool = False
+    notify: Callable[[str], None] = logging.getLogger("transfer.store").warning
 
 
 Opener: TypeAlias = "Callable[[str, Context], AbstractAsyncContextManager[Store]]"

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.file_servers import (
+    ftp_coordinator,
+    ftp_server,
+    ftps_server,
+    hashing_ftp_server,
+    rclone_ssh,
+    sftp_coordinator,
+    sshd,
+    vsftpd_server,
+)
 from tests.support.servers import (
     folder_coordinator,
     mlflow_python,
@@ -16,7 +26,7 @@ from tests.support.servers import (
     s3_coordinator,
 )
 from transfer.mover import open_mover
-from transfer.registry import locate, open_root
+from transfer.registry import locate, open_folder, open_root
 from transfer.settings import Settings
 from transfer.store import Context
 
@@ -28,11 +38,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "folder_coordinator",
+    "ftp_coordinator",
+    "ftp_server",
+    "ftps_server",
+    "hashing_ftp_server",
     "mlflow_python",
     "mlflow_server",
     "moto",
     "rclone",
+    "rclone_ssh",
     "s3_coordinator",
+    "sftp_coordinator",
+    "sshd",
+    "vsftpd_server",
 ]
 
 
@@ -53,5 +71,29 @@ def open_store(
             open_root(locate(url), Context(settings, mover)) as store,
         ):
             yield store
+
+    return opened
+
+
+@pytest.fixture
+def open_below(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str, Mapping[str, str]], AbstractAsyncContextManager[Store]]:
+    """Open a folder of a server as a root, as the coordinator does."""
+
+    @asynccontextmanager
+    async def opened(
+        url: str, environ: Mapping[str, str], *, confined: bool = False
+    ) -> AsyncIterator[Store]:
+        monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+        for name in ("HOME", "SSL_CERT_FILE"):
+            if name in environ:
+                monkeypatch.setenv(name, environ[name])
+        settings = Settings.from_env(environ)
+        async with open_mover(settings) as mover:
+            folder, prefix = open_folder(locate(url), Context(settings, mover, confined))
+            assert prefix == ""
+            async with folder as store:
+                yield store
 
     return opened

@@ -37,3 +37,21 @@ class TestCoordinatedS3(StoreConformance):
     async def store(self, s3_coordinator, open_store):
         async with open_store(f"mlflow-artifacts://{s3_coordinator}/", {}) as store:
             yield store
+
+
+class TestCoordinatedSftp(StoreConformance):
+    """A coordinator in front of an SSH server: parts come to it, and go on at their offsets."""
+
+    @pytest.fixture
+    async def store(self, sftp_coordinator, open_store):
+        async with open_store(f"transfer+http://{sftp_coordinator}/", {}) as store:
+            yield store
+
+
+class TestCoordinatedFtp(StoreConformance):
+    """A coordinator in front of an FTP server: whole objects pass through it."""
+
+    @pytest.fixture
+    async def store(self, ftp_coordinator, open_store):
+        async with open_store(f"transfer+http://{ftp_coordinator}/", {}) as store:
+            yield store

@@ -27,6 +27,7 @@ CODES = {
     errors.UnsupportedError: 1,
     errors.ProtocolError: 1,
     errors.TlsError: 1,
+    errors.HostKeyError: 1,
     errors.RejectedError: 1,
     errors.TemporaryError: 5,
     errors.ConnectionLostError: 5,

@@ -162,6 +162,7 @@ def test_exactly_these_are_secret():
         "tracking_token",
         "tracking_password",
         "signing_key",
+        "store_password",
     }
 
 

@@ -13,6 +13,7 @@ from transfer.engine.report import Failure, Options, Report, SomeFailedError
 from transfer.engine.run import Run
 from transfer.engine.stores import Stores
 from transfer.engine.upkeep import Collected, Left, collect, find, give_up, left_uploads
+from transfer.events import Notice
 from transfer.journal import Journal
 from transfer.mover import open_mover
 from transfer.registry import locate
@@ -51,7 +52,7 @@ class Engine:
     async def __aenter__(self) -> Self:
         await self._stack.__aenter__()
         mover = await self._stack.enter_async_context(open_mover(self.settings))
-        stores = Stores(Context(self.settings, mover))
+        stores = Stores(Context(self.settings, mover, notify=self._notify))
         self._stores = await self._stack.enter_async_context(stores)
         return self
 
@@ -65,6 +66,9 @@ class Engine:
             msg = "an Engine is used inside `async with`"
             raise RuntimeError(msg)
         return self._stores
+
+    def _notify(self, message: str) -> None:
+        self._bus.publish(Notice(message))
 
     async def push(
         self,
