@@ -120,7 +120,7 @@ def server_of(root: str, settings: Settings, mover: Mover) -> Server:
         raise UsageError(f"{redact(base)} is no http or https address")
     return Server(
         base,
-        _authorization(settings, user),
+        authorization(settings, user),
         Tls(
             verify=not settings.tracking_insecure_tls,
             ca_file=settings.tracking_server_cert,
@@ -163,19 +163,20 @@ def _address(root: str, settings: Settings) -> tuple[str, str]:
     return f"{parts.scheme}://{tracking_host}{parts.path}", tracking_user if at else ""
 
 
-def _authorization(settings: Settings, user: str) -> dict[str, str]:
+def authorization(settings: Settings, user: str) -> dict[str, str]:
     """Return the header that says who we are; user and password win, as in MLflow."""
     if user:
         name, _, password = user.partition(":")
-        return _basic(unquote(name), unquote(password))
+        return basic(unquote(name), unquote(password))
     if settings.tracking_username and settings.tracking_password:
-        return _basic(settings.tracking_username, settings.tracking_password)
+        return basic(settings.tracking_username, settings.tracking_password)
     if settings.bearer_token:
         return {"Authorization": f"Bearer {settings.bearer_token}"}
     return {}
 
 
-def _basic(user: str, password: str) -> dict[str, str]:
+def basic(user: str, password: str) -> dict[str, str]:
+    """Return the header for a user with a password (RFC 7617)."""
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     return {"Authorization": f"Basic {token}"}
 

@@ -15,6 +15,7 @@ from tests.support.servers import (
     rclone,
     s3_coordinator,
 )
+from tests.support.web import nginx, webdav
 from transfer.mover import open_mover
 from transfer.registry import locate, open_root
 from transfer.settings import Settings
@@ -31,8 +32,10 @@ __all__ = [
     "mlflow_python",
     "mlflow_server",
     "moto",
+    "nginx",
     "rclone",
     "s3_coordinator",
+    "webdav",
 ]
 
 
