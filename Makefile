@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MLFLOW := .venv-mlflow
+HDFS := .venv-hdfs
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+PIP_DOWNLOAD = -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes
 
 .PHONY: demo test test-interop test-all lint types format build servers stores-table lock clean
 
@@ -17,7 +19,7 @@ test: $(VENV)/.dev
 test-interop: $(VENV)/.dev $(MLFLOW)/.done
 	$(BIN)/python -m pytest -m mlflow tests/interop
 
-test-all: servers $(VENV)/.dev $(MLFLOW)/.done
+test-all: servers $(VENV)/.dev $(MLFLOW)/.done $(HDFS)/.done
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev
@@ -65,6 +67,15 @@ $(MLFLOW)/.done: constraints/mlflow.txt
 	$(MLFLOW)/bin/python $(PIP_INSTALL) --require-hashes -r constraints/mlflow.txt
 	touch $@
 
+# The jars of a Hadoop server, which come inside PySpark's source distribution.
+$(HDFS)/.done: constraints/hdfs.txt constraints/hdfs-build.txt
+	rm -rf $(HDFS)
+	mkdir -p $(HDFS)
+	PIP_CONSTRAINT=$(CURDIR)/constraints/hdfs-build.txt $(PYTHON) $(PIP_DOWNLOAD) -d $(HDFS) -r $<
+	tar -xzf $(HDFS)/pyspark-*.tar.gz -C $(HDFS) --strip-components=2 --wildcards '*/deps/jars/*'
+	rm $(HDFS)/pyspark-*.tar.gz
+	touch $@
+
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-emit-index-url --no-emit-find-links
 
@@ -74,4 +85,4 @@ lock:
 	$(UV_COMPILE) constraints/mlflow.in -o constraints/mlflow.txt
 
 clean:
-	rm -rf $(VENV) $(MLFLOW) dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MLFLOW) $(HDFS) dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis

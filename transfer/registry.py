@@ -45,6 +45,7 @@ BUILTIN: dict[str, Scheme] = {
     "https": Scheme("backends.http:open_store", Style.DECODED, "webdav"),
     "webdav": Scheme("backends.http:open_store", Style.DECODED, "webdav"),
     "webdavs": Scheme("backends.http:open_store", Style.DECODED, "webdav"),
+    "hdfs": Scheme("backends.hdfs:open_store", Style.OPTIONAL_HOST, "hdfs"),
     "mlflow-artifacts": Scheme("backends.coordinated:open_store", Style.DECODED),
     "transfer+http": Scheme("backends.coordinated:open_store", Style.DECODED),
     "transfer+https": Scheme("backends.coordinated:open_store", Style.DECODED),

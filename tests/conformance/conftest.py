@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.hdfs import hdfs
 from tests.support.servers import (
     folder_coordinator,
     mlflow_python,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "folder_coordinator",
+    "hdfs",
     "mlflow_python",
     "mlflow_server",
     "moto",
