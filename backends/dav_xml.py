@@ -107,7 +107,7 @@ def _entry(item: Element) -> Iterator[Entry]:
     yield Entry(
         _path(href.strip()),
         any(prop.find(f"{_DAV}resourcetype/{_DAV}collection") is not None for prop in found),
-        int(size) if size.isdecimal() and len(size) < 20 else None,
+        int(size) if size.isascii() and size.isdecimal() and len(size) < 20 else None,
         strong(text.get(f"{_DAV}getetag")),
         seconds(text.get(f"{_DAV}getlastmodified")),
         _checksum(found),

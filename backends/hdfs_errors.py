@@ -67,7 +67,8 @@ def error_of(what: str, error: BaseException) -> TransferError:
     text = str(error)
     match error:
         case FileNotFoundError():
-            return NotFoundError(f"{what}: {_first_line(text)}")
+            # The text is a path, or a sentence about the NameNode's tables.
+            return NotFoundError(f"{what}: there is no such file")
         case FileExistsError():
             return ExistsError(f"{what}: {_first_line(text)}")
         case PermissionError():

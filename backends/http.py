@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 _LARGEST = 8 * 1024 * 1024 * TIB - 1
 # How long the removal of what is not wanted any more may take, in seconds.
 _TO_CLEAN_UP = 2.0
+_PAUSE = 0.1
 # Objects of this size are read in ranges: worth asking once whether there are any.
 _LARGE = 16 * MIB
 _MLFLOW_PATH = "/mlflow-artifacts/artifacts/"
@@ -224,7 +225,16 @@ class HttpStore:
         """Remove a temporary file; what cannot be removed now is remembered."""
         self._left.add(temporary)
         with anyio.move_on_after(_TO_CLEAN_UP, shield=True), suppress(TransferError):
+            while temporary in self._left:
+                await self._remove(temporary)
+
+    async def _remove(self, temporary: str) -> None:
+        """Remove what is left, or wait: the server may still be at the PUT that broke off."""
+        try:
             await self._dav.remove(temporary)
+        except UnavailableError:
+            await anyio.sleep(_PAUSE)
+        else:
             self._left.discard(temporary)
 
     async def _is_dav(self, key: str) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import shutil
+import socket
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 USER, PASSWORD = "ann", "p@ss:wörd/"
 # The same, as a URL has them.
 LOGIN = "ann:p%40ss%3Aw%C3%B6rd%2F"
-# `openssl passwd -apr1` is not everywhere; nginx takes plain passwords too.
 _NGINX_MODULE = Path("/usr/lib/nginx/modules/ngx_http_dav_ext_module.so")
 
 _CONFIG = """
@@ -84,30 +87,36 @@ class WebServer:
 
 
 @contextmanager
-def webdav_server(folder: Path, port: int | None = None) -> Iterator[WebServer]:
-    """Run `rclone serve webdav`; a PUT that breaks leaves what arrived of it in sight."""
+def webdav_server(
+    folder: Path, port: int | None = None, tls: Path | None = None
+) -> Iterator[WebServer]:
+    """Run `rclone serve webdav`; a PUT that breaks leaves what arrived of it in sight.
+
+    `tls` is a file with key and certificate.
+    """
     root = folder / "root"
     root.mkdir(parents=True, exist_ok=True)
     config = folder / "rclone.conf"
     config.touch()
-    url = f"http://127.0.0.1:{port or free_port()}"
+    address = f"127.0.0.1:{port or free_port()}"
     command = [
         str(BIN / "rclone"),
         f"--config={config}",
         "serve",
         "webdav",
         "--addr",
-        url.removeprefix("http://"),
+        address,
         "--user",
         USER,
         "--pass",
         PASSWORD,
+        *([f"--cert={tls}", f"--key={tls}"] if tls else []),
         str(root),
     ]
     log = folder / "log"
     with running(command, log, clean_environment()):
-        wait_for(url, log)
-        yield WebServer(url, root)
+        wait_for_port(address, log)
+        yield WebServer(f"http{'s' if tls else ''}://{address}", root)
 
 
 @contextmanager
@@ -116,7 +125,8 @@ def nginx_server(folder: Path) -> Iterator[WebServer]:
     port = free_port()
     for name in ("dav", "plain", "private", "read-only", "no-ranges", "small"):
         (folder / "root" / name).mkdir(parents=True)
-    (folder / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
+    digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()
+    (folder / "users").write_text(f"{USER}:{{SHA}}{digest}\n")
     config = folder / "nginx.conf"
     config.write_text(
         _CONFIG.format(
@@ -131,6 +141,20 @@ def nginx_server(folder: Path) -> Iterator[WebServer]:
     with running([str(program), "-c", str(config)], log, clean_environment()):
         wait_for(f"http://127.0.0.1:{port}", log)
         yield WebServer(f"http://127.0.0.1:{port}", folder / "root")
+
+
+def wait_for_port(address: str, log: Path) -> None:
+    """Wait until somebody listens."""
+    host, _, port = address.rpartition(":")
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            socket.create_connection((host, int(port)), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"nobody listens on {address}; the log says:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="session")
