@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from backends.logins import authorization
 from backends.s3_errors import error_of_answer
 from transfer.errors import ProtocolError, ThrottledError, TransferError, UsageError, error_class
 from transfer.redaction import host_of, redact
@@ -161,24 +161,6 @@ def _address(root: str, settings: Settings) -> tuple[str, str]:
         )
     tracking_user, at, tracking_host = parts.netloc.rpartition("@")
     return f"{parts.scheme}://{tracking_host}{parts.path}", tracking_user if at else ""
-
-
-def authorization(settings: Settings, user: str) -> dict[str, str]:
-    """Return the header that says who we are; user and password win, as in MLflow."""
-    if user:
-        name, _, password = user.partition(":")
-        return basic(unquote(name), unquote(password))
-    if settings.tracking_username and settings.tracking_password:
-        return basic(settings.tracking_username, settings.tracking_password)
-    if settings.bearer_token:
-        return {"Authorization": f"Bearer {settings.bearer_token}"}
-    return {}
-
-
-def basic(user: str, password: str) -> dict[str, str]:
-    """Return the header for a user with a password (RFC 7617)."""
-    token = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return {"Authorization": f"Basic {token}"}
 
 
 def _error_of_problem(problem: Problem, answer: Response) -> TransferError:

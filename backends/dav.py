@@ -6,6 +6,7 @@ in it along. So nothing here is done to a name before it was looked at.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -52,10 +53,11 @@ class Dav:
         entries = await self._propfind(key, "0")
         if entries is None:
             return None
-        for entry in entries:
-            if entry.path == key:
-                return entry
-        raise ProtocolError(f"{self._site.shown(key)}: the server tells of something else")
+        # A server may spell the name in its own way (another form of Unicode).
+        fitting = [entry for entry in entries if entry.path == key] or entries
+        if len(fitting) != 1:
+            raise ProtocolError(f"{self._site.shown(key)}: the server tells of something else")
+        return replace(fitting[0], path=key)
 
     async def children(self, folder: str) -> tuple[list[ObjectInfo], list[str]]:
         """Return the files and the folders in a folder; none if there is no such folder."""
@@ -84,7 +86,7 @@ class Dav:
             return
         answer = await self._site.ask("MKCOL", folder)
         if answer.status in {404, 409}:
-            parent = folder[: folder.rfind("/", 0, -1) + 1]
+            parent = _parent(folder)
             if not parent:
                 raise self._site.error("make the folder", folder, answer)
             await self._make_folder(parent)
@@ -157,12 +159,13 @@ class Dav:
         )
 
     async def _propfind(self, key: str, depth: str) -> list[Entry] | None:
-        sink = _Listing(self._site.shown(key))
+        sink = _Listing(self._site.shown(key)) if depth == "1" else None
         answer = await self._site.ask(
             "PROPFIND", key, {**_XML, "Depth": depth}, body=PROPFIND, sink=sink
         )
         if answer.status == 207:
-            return await anyio.to_thread.run_sync(read_multistatus, bytes(sink.data))
+            body = bytes(sink.data) if sink else answer.body
+            return await anyio.to_thread.run_sync(read_multistatus, body)
         if answer.status in {404, 410} or (depth == "1" and answer.status == 409):
             return None
         if leads_to_folder(self._site.url(key), answer):
@@ -195,7 +198,7 @@ class Kinds:
             return self._known[folder]
         above = folder
         while above:
-            above = above[: above.rfind("/", 0, -1) + 1]
+            above = _parent(above)
             # WebDAV is often below a folder of a server that else has none.
             if above in self._known and (above or self._known[above]):
                 return self._known[above]
@@ -203,7 +206,11 @@ class Kinds:
 
     async def _ask(self, folder: str) -> bool:
         answer = await self._site.ask("OPTIONS", folder)
-        if answer.status in {401, 429} or 300 <= answer.status < 400 or answer.status == 503:
+        if answer.status in {404, 410} and folder:
+            return await self._ask(_parent(folder))
+        # 501, 403 and their like: whoever does not take the question has no WebDAV.
+        failed = answer.status in {401, 408, 429} or (answer.status >= 500 and answer.status != 501)
+        if failed or 300 <= answer.status < 400:
             raise self._site.error("ask", folder, answer)
         return is_dav(answer)
 
@@ -221,6 +228,10 @@ class _Listing(BytesSink):
             raise ProtocolError(
                 f"{self._where}: a listing of more than {format_size(_LARGEST_LISTING)}"
             )
+
+
+def _parent(folder: str) -> str:
+    return folder[: folder.rfind("/", 0, -1) + 1]
 
 
 def info_of(entry: Entry, where: str) -> ObjectInfo:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _HINTS: dict[int, tuple[type[TransferError], str]] = {
     405: (UnsupportedError, "the server does not do this here"),
+    409: (RejectedError, "a folder above it may be missing"),
     410: (NotFoundError, ""),
     413: (RejectedError, "it is larger than the server takes in one request"),
     416: (SourceChangedError, "it may have been replaced: transfer it again"),

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from backends.coordinator_client import authorization, basic
 from backends.dav_xml import encoded
 from backends.http_answers import error_of_answer
+from backends.logins import authorization
 from transfer.errors import UsageError
 from transfer.redaction import redact
 from transfer.store import Request, Tls
@@ -96,25 +96,22 @@ class Site:
 def site_of(root: str, settings: Settings, mover: Mover) -> Site:
     """Return the server of a root such as `https://user:password@host:port`."""
     scheme, _, rest = root.partition(":")
-    user, at, host = rest.removeprefix("//").rpartition("@")
+    user, _, host = rest.removeprefix("//").rpartition("@")
     base = f"{_SCHEMES[scheme]}://{host}"
     if not host or _origin(base) is None:
         raise UsageError(f"{redact(root)} names no host", hint=f"write {scheme}://HOST:PORT/PATH")
     tracked = _origin(base) == _origin((settings.tracking_uri or "").rstrip("/"))
     return Site(
         base,
-        _headers(user if at else None, settings, tracked=tracked),
+        _headers(user, settings, tracked=tracked),
         _tls(settings, tracked=tracked),
         mover,
         settings.request_timeout,
     )
 
 
-def _headers(user: str | None, settings: Settings, *, tracked: bool) -> dict[str, str]:
-    if user is not None:
-        name, _, password = user.partition(":")
-        return basic(unquote(name), unquote(password))
-    return authorization(settings, "") if tracked else {}
+def _headers(user: str, settings: Settings, *, tracked: bool) -> dict[str, str]:
+    return authorization(settings, user) if user or tracked else {}
 
 
 def _tls(settings: Settings, *, tracked: bool) -> Tls:
