@@ -11,6 +11,7 @@ fails, so its blocking calls are made in threads, each watched for progress.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from contextlib import asynccontextmanager, nullcontext, suppress
@@ -37,6 +38,7 @@ from transfer.errors import (
 )
 from transfer.files import local_errors, write_fully
 from transfer.model import ObjectInfo, Page, Span, Traits
+from transfer.mover.crew import Crew
 from transfer.redaction import redact
 from transfer.sizes import MIB, TIB
 
@@ -71,9 +73,13 @@ _CONFIG = {
 async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
     """Open `hdfs://HOST:PORT`, or `hdfs:` for the file system of Hadoop's configuration."""
     settings = context.settings
-    calls = _Calls(settings.stall_timeout)
-    client = await calls.run(f"open {redact(root)}", partial(_connect, root, settings))
-    yield HdfsStore(redact(root), client, calls)
+    crew = Crew()
+    calls = _Calls(crew, settings.stall_timeout)
+    try:
+        client = await calls.run(f"open {redact(root)}", partial(_connect, root, settings))
+        yield HdfsStore(redact(root), client, calls)
+    finally:
+        crew.close()
 
 
 def _connect(root: str, settings: Settings) -> Client:
@@ -245,17 +251,20 @@ class HdfsStore:
 
 
 class _Calls:
-    """Blocking calls of the library in threads, given up when they make no progress."""
+    """Blocking calls of the library, given up when they make no progress.
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience if patience != float("inf") else None
+    They cannot be interrupted, so nobody waits for their threads, not even at exit.
+    """
+
+    def __init__(self, crew: Crew, patience: float) -> None:
+        self._crew = crew
+        self._patience = patience
 
     async def run(self, what: str, call: Callable[[], T]) -> T:
         try:
             with anyio.fail_after(self._patience):
-                return await anyio.to_thread.run_sync(
-                    partial(_translated, what, call), abandon_on_cancel=True
-                )
+                future = self._crew.submit(partial(_translated, what, call))
+                return await asyncio.wrap_future(future)
         except TimeoutError:
             raise StalledError(f"{what}: no byte moved for {self._patience:.0f} s") from None
 

@@ -41,7 +41,6 @@ _BY_CLASS: dict[str, tuple[type[TransferError], str]] = {
     "IllegalStateException": (RejectedError, ""),
     "AccessTokenException": (AccessError, ""),
     "InvalidToken": (CredentialsError, _LOGIN),
-    "SecretManager$InvalidToken": (CredentialsError, _LOGIN),
 }
 _BY_KIND: dict[str, tuple[type[TransferError], str]] = {
     "DataTransferError": (ConnectionLostError, ""),
@@ -86,7 +85,7 @@ def error_of(what: str, error: BaseException) -> TransferError:
 def _of_text(what: str, text: str) -> TransferError:
     rpc = _RPC.match(text)
     if rpc is not None:
-        name = rpc[1].rpartition(".")[2]
+        name = re.split(r"[.$]", rpc[1])[-1]
         # What the server has no name of its own for (a DataNode too few, a
         # NameNode on stand-by or in safe mode) may be over in a moment.
         kind, hint = _BY_CLASS.get(name, (UnavailableError, ""))

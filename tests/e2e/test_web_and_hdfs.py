@@ -17,9 +17,9 @@ import pytest
 
 from bench.servers import coordinator, free_port
 from tests.conformance.suite import AWKWARD
-from tests.support.hdfs import check_installed, hdfs_server
+from tests.support.hdfs import HdfsServer, check_installed, hdfs_server
 from tests.support.servers import clean_environment
-from tests.support.web import PASSWORD, WebServer, webdav_server
+from tests.support.web import PASSWORD, webdav_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,12 +282,17 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def process_of(server: WebServer) -> int:
+def processes_with(*words: str) -> list[int]:
+    """Return the processes that have all of these words in their command lines."""
+    found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        words = path.read_bytes().split(b"\0")
-        if b"webdav" in words and str(server.folder).encode() in words:
-            return int(path.parent.name)
-    raise AssertionError(server)
+        try:
+            command = path.read_bytes().decode(errors="replace")
+        except OSError:
+            continue  # it has ended
+        if all(word in command for word in words):
+            found.append(int(path.parent.name))
+    return found
 
 
 def sizes(folder: Path) -> list[int]:
@@ -305,7 +310,7 @@ def test_a_server_killed_in_the_middle_shows_nothing_and_the_next_run_succeeds(
         push = ("push", tmp_path / "in", f"{server.with_login()}/dir/a")
         process = started(environ, *push, TRANSFER_OUTAGE_PATIENCE="2", TRANSFER_ATTEMPTS="3")
         wait_until(lambda: any(sizes(server.folder)))
-        os.kill(process_of(server), signal.SIGKILL)
+        os.kill(*processes_with("serve", "webdav", str(server.folder)), signal.SIGKILL)
         result = ended(process)
     assert result.returncode == 5, result.stderr
     assert "may be left of it" in one_line(result)
@@ -334,3 +339,53 @@ def test_a_datanode_killed_in_the_middle_leaves_nothing(run, environ, tmp_path):
         one_line(result)
         listed = run("pull", f"{server.url}/dir/", tmp_path / "out", **few)
         assert listed.returncode == 3, listed.stderr
+
+
+@pytest.mark.slow
+def test_an_hdfs_that_hangs_holds_nobody_up(environ, tmp_path):
+    check_installed()
+    with (tmp_path / "in").open("wb") as file:
+        file.truncate(2 * LARGE)
+    with hdfs_server(tmp_path / "hdfs") as server:
+        push = ("push", tmp_path / "in", f"{server.url}/a")
+        few = {"MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "2", "TRANSFER_ATTEMPTS": "1"}
+        for more, interrupted, code in ((few, False, 5), ({}, True, 130)):
+            arrived = sum(sizes(server.folder / "data"))
+            process = started(environ, *push, **more)
+            wait_until(lambda: sum(sizes(server.folder / "data")) > arrived + 8 * MIB)  # noqa: B023
+            with stopped(server):
+                if interrupted:
+                    process.send_signal(signal.SIGINT)
+                begun = time.monotonic()
+                result = ended(process)
+                assert time.monotonic() - begun < 10
+            assert result.returncode == code, result.stderr
+
+
+@contextmanager
+def stopped(server: HdfsServer):
+    """Let the processes of a server stand still for a while."""
+    found = processes_with("java", str(server.folder))
+    assert len(found) == 2
+    for process in found:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in found:
+            os.kill(process, signal.SIGCONT)
+
+
+def test_a_pull_that_was_interrupted_goes_on_where_it_was(environ, nginx, tmp_path):
+    digest = written(nginx.folder / "plain" / "resumed", 200 * MIB)
+    pull = ("pull", f"{nginx.url}/plain/resumed", tmp_path / "out")
+    process = started(environ, *pull, MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE="1MiB")
+    wait_until(lambda: any(path.stat().st_size for path in tmp_path.glob(".transfer-*.receipts")))
+    process.send_signal(signal.SIGINT)
+    assert ended(process).returncode == 130
+    assert not (tmp_path / "out").exists()
+    process = started(environ, *pull, "--json", MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE="1MiB")
+    result = ended(process)
+    assert result.returncode == 0, result.stderr
+    assert '"resumed"' in result.stdout
+    assert sha256(tmp_path / "out") == digest

@@ -35,6 +35,7 @@ def rpc(name: str, message: str) -> RuntimeError:
         (rpc("org.apache.hadoop.ipc.StandbyException", "stand-by"), UnavailableError),
         (rpc("java.io.IOException", "could only be replicated to 0 nodes"), UnavailableError),
         (rpc("org.apache.hadoop.fs.InvalidPathException", "Invalid path name /a:b"), BadKeyError),
+        (rpc(f"{PROTOCOL}.FSLimitException$PathComponentTooLongException", "long"), BadKeyError),
         (rpc(f"{PROTOCOL}.DSQuotaExceededException", "quota"), RejectedError),
         (RuntimeError('DataTransferError("All nodes failed for write")'), ConnectionLostError),
         (RuntimeError('InvalidArgument("No fs.defaultFS setting found")'), UsageError),
