@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 MLFLOW := .venv-mlflow
 BENCH := .venv-bench
 CRT := .venv-crt
+HDFS := .venv-hdfs
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+PIP_DOWNLOAD = -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes
 
 .PHONY: demo test test-interop test-all lint types format build servers stores-table
 .PHONY: bench bench-peers lock clean
@@ -20,7 +22,7 @@ test: $(VENV)/.dev
 test-interop: $(VENV)/.dev $(MLFLOW)/.done
 	$(BIN)/python -m pytest -m mlflow tests/interop
 
-test-all: servers $(VENV)/.dev $(MLFLOW)/.done
+test-all: servers $(VENV)/.dev $(MLFLOW)/.done $(HDFS)/.done
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev
@@ -91,6 +93,15 @@ $(CRT)/.done: constraints/crt.txt
 	$(CRT)/bin/python $(PIP_INSTALL) --require-hashes -r constraints/crt.txt
 	touch $@
 
+# The jars of a Hadoop server, which come inside PySpark's source distribution.
+$(HDFS)/.done: constraints/hdfs.txt constraints/hdfs-build.txt
+	rm -rf $(HDFS)
+	mkdir -p $(HDFS)
+	PIP_CONSTRAINT=$(CURDIR)/constraints/hdfs-build.txt $(PYTHON) $(PIP_DOWNLOAD) -d $(HDFS) -r $<
+	tar -xzf $(HDFS)/pyspark-*.tar.gz -C $(HDFS) --strip-components=2 --wildcards '*/deps/jars/*'
+	rm $(HDFS)/pyspark-*.tar.gz
+	touch $@
+
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-emit-index-url --no-emit-find-links
 
@@ -102,4 +113,5 @@ lock:
 	$(UV_COMPILE) constraints/mlflow.in -o constraints/mlflow.txt
 
 clean:
-	rm -rf $(VENV) $(MLFLOW) $(BENCH) $(CRT) dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MLFLOW) $(BENCH) $(CRT) $(HDFS) dist demo-data
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis

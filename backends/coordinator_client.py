@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from backends.logins import authorization
 from backends.s3_errors import error_of_answer
 from transfer.errors import ProtocolError, ThrottledError, TransferError, UsageError, error_class
 from transfer.redaction import host_of, redact
@@ -120,7 +120,7 @@ def server_of(root: str, settings: Settings, mover: Mover) -> Server:
         raise UsageError(f"{redact(base)} is no http or https address")
     return Server(
         base,
-        _authorization(settings, user),
+        authorization(settings, user),
         Tls(
             verify=not settings.tracking_insecure_tls,
             ca_file=settings.tracking_server_cert,
@@ -161,23 +161,6 @@ def _address(root: str, settings: Settings) -> tuple[str, str]:
         )
     tracking_user, at, tracking_host = parts.netloc.rpartition("@")
     return f"{parts.scheme}://{tracking_host}{parts.path}", tracking_user if at else ""
-
-
-def _authorization(settings: Settings, user: str) -> dict[str, str]:
-    """Return the header that says who we are; user and password win, as in MLflow."""
-    if user:
-        name, _, password = user.partition(":")
-        return _basic(unquote(name), unquote(password))
-    if settings.tracking_username and settings.tracking_password:
-        return _basic(settings.tracking_username, settings.tracking_password)
-    if settings.bearer_token:
-        return {"Authorization": f"Bearer {settings.bearer_token}"}
-    return {}
-
-
-def _basic(user: str, password: str) -> dict[str, str]:
-    token = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return {"Authorization": f"Basic {token}"}
 
 
 def _error_of_problem(problem: Problem, answer: Response) -> TransferError:

@@ -115,7 +115,8 @@ class FtpStore:
     @asynccontextmanager
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
         """Look at a file; each range has a data connection of its own."""
-        yield _OpenFile(self, info if info is not None and info.version else await self.stat(key))
+        found = info if info is not None and info.version else await self.stat(key)
+        yield RemoteFile(found, self.read)
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Store a file under a temporary name, compare, rename it."""
@@ -286,33 +287,6 @@ async def _rename(connection: Connection, old: str, new: str) -> bool:
     except aioftp.StatusCodeError:
         return False
     return True
-
-
-class _OpenFile:
-    def __init__(self, store: FtpStore, info: ObjectInfo) -> None:
-        self._store = store
-        self.info = info
-
-    def source(self, span: Span) -> Source:
-        return _FileSpan(self._store, self.info, span)
-
-
-class _FileSpan:
-    extent = None
-    origin = None
-
-    def __init__(self, store: FtpStore, info: ObjectInfo, span: Span) -> None:
-        self._store = store
-        self._info = info
-        self._span = span
-
-    @property
-    def size(self) -> int:
-        return self._span.size
-
-    async def pour(self, sink: Sink, tally: Tally) -> None:
-        if self._span.size:
-            await self._store.read(self._info, self._span, sink, tally)
 
 
 def info_of(key: str, size: int, modified: str | None) -> ObjectInfo:

@@ -60,9 +60,10 @@ class RemoteObject:
     """An object read by presigned ranged requests, pinned to its version.
 
     `sign` is asked for a permission before each range: it may keep one until it
-    expires. `ranged` False means that the server gives whole objects only.
-    `checksum_of` finds the object's checksum in the headers of an answer. `realm`,
-    `place` and `look` are for stores that can copy the object by themselves.
+    expires. `ranged` False means that the whole is asked for without a range.
+    `checksum_of` finds the object's checksum in the headers of an answer,
+    `version_in` its version, `condition_of` makes the header that asks for one.
+    `realm`, `place` and `look` are for stores that can copy the object by themselves.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class RemoteObject:
         error_of: ErrorOf,
         ranged: bool = True,
         checksum_of: Callable[[Mapping[str, str]], Checksum | None] | None = None,
+        condition_of: Callable[[str], Mapping[str, str]] = lambda version: {"If-Match": version},
+        version_in: Callable[[Mapping[str, str]], str | None] = lambda said: said.get("etag"),
         realm: str = "",
         place: str = "",
         look: Callable[[], Awaitable[ObjectInfo]] | None = None,
@@ -89,8 +92,10 @@ class RemoteObject:
         self._error_of = error_of
         self._ranged = ranged
         self._checksum_of = checksum_of
+        self._condition_of = condition_of
+        self._version_in = version_in
         self._expired = False
-        self._etag: str | None = None
+        self._seen: str | None = None
 
     def source(self, span: Span) -> Source:
         """Return a range."""
@@ -98,7 +103,8 @@ class RemoteObject:
 
     def origin(self, span: Span) -> Origin:
         """Say what a range is a range of."""
-        return Origin(self._realm, self._place, span, self.info.version, self._check_still_there)
+        version, check = self.info.version, self._check_still_there
+        return Origin(span, self._realm, self._place, version, check)
 
     async def _check_still_there(self) -> None:
         if self._look is not None and (await self._look()).version != self.info.version:
@@ -113,16 +119,16 @@ class RemoteObject:
         headers = dict(signed.headers)
         version = self.info.version
         if version:
-            headers["If-Match"] = version
+            headers.update(self._condition_of(version))
         tls = self._tls_for(signed.url)
-        asked = span if self._ranged else None
+        asked = span if self._ranged or span.size != self.info.size else None
         request = Request(signed.method, signed.url, headers, span=asked, tls=tls)
         answer = await self._mover.exchange(request, sink=sink, tally=tally)
         if not answer.ok:
             error = self._error_of(answer)
             self._expired = isinstance(error, ExpiredError)
             raise self._changed() if isinstance(error, PreconditionError) else error
-        self._check_version(answer.headers.get("etag"))
+        self._check_version(self._version_in(answer.headers))
         if self._checksum_of is not None and span.size == self.info.size:
             self._check_content(self._checksum_of(answer.headers), tally)
         if tally.moved != span.size:
@@ -139,13 +145,13 @@ class RemoteObject:
         if said is not None:
             self.info = replace(self.info, checksum=said)
 
-    def _check_version(self, etag: str | None) -> None:
+    def _check_version(self, version: str | None) -> None:
         """Servers that ignore If-Match, or gave no version before, still say what they sent."""
-        seen = (etag or "").strip('"')
-        known = (self.info.version or self._etag or "").strip('"')
+        seen = (version or "").strip('"')
+        known = (self.info.version or self._seen or "").strip('"')
         if seen and known and seen != known:
             raise self._changed()
-        self._etag = seen or self._etag
+        self._seen = seen or self._seen
 
     def _changed(self) -> SourceChangedError:
         return SourceChangedError(

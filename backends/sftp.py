@@ -113,7 +113,8 @@ class SftpStore:
     @asynccontextmanager
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
         """Open a file; each range opens it anew, on whichever connection has time."""
-        yield _OpenFile(self, info if info is not None and info.version else await self.stat(key))
+        found = info if info is not None and info.version else await self.stat(key)
+        yield RemoteFile(found, self.read)
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Write a file under a temporary name, then rename it."""
@@ -337,33 +338,6 @@ class SftpStore:
         if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
             return Entry(text, leads_to=str(await session.sftp.realpath(path)))
         return Entry(text, info_of(prefix + text, found))
-
-
-class _OpenFile:
-    def __init__(self, store: SftpStore, info: ObjectInfo) -> None:
-        self._store = store
-        self.info = info
-
-    def source(self, span: Span) -> Source:
-        return _FileSpan(self._store, self.info, span)
-
-
-class _FileSpan:
-    extent = None
-    origin = None
-
-    def __init__(self, store: SftpStore, info: ObjectInfo, span: Span) -> None:
-        self._store = store
-        self._info = info
-        self._span = span
-
-    @property
-    def size(self) -> int:
-        return self._span.size
-
-    async def pour(self, sink: Sink, tally: Tally) -> None:
-        if self._span.size:
-            await self._store.read(self._info, self._span, sink, tally)
 
 
 def _ends(key: str) -> list[int]:

@@ -1,7 +1,7 @@
 """Reading what people type: URLs and paths, into a store's root and a key.
 
-Keys of `s3://` and `gs://` are literal (a "?" or "%" in them is just that),
-paths of `http://` and its like are percent-decoded once. Everything without a
+Keys of `s3://`, `gs://` and `hdfs://` are literal (a "?" or "%" in them is just
+that), paths of `http://` and its like are percent-decoded once. Everything without a
 scheme is a path on this machine.
 """
 
@@ -28,6 +28,7 @@ class Style(StrEnum):
 
     PATH = "path"
     LITERAL = "literal"
+    OPTIONAL_HOST = "literal, perhaps without a host"
     DECODED = "decoded"
 
 
@@ -113,7 +114,7 @@ def local_path(location: Location) -> str:
 
 
 def _decoded(key: str, style: Style) -> str:
-    if style is Style.LITERAL:
+    if style is not Style.DECODED:
         return key
     path = re.split(r"[?#]", key, maxsplit=1)[0]
     if path != key:

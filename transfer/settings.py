@@ -259,6 +259,32 @@ class Settings:
     tracking_client_cert: str | None = _setting(
         "MLFLOW_TRACKING_CLIENT_CERT_PATH", str, None, "PEM file with client certificate and key."
     )
+    http_ca_bundle: str | None = _setting(
+        "TRANSFER_HTTP_CA_BUNDLE",
+        str,
+        None,
+        "CA bundle to verify web servers with (`https://`, `webdavs://`).",
+    )
+    http_insecure_tls: bool = _setting(
+        "TRANSFER_HTTP_INSECURE_TLS",
+        _boolean,
+        False,
+        "Do not verify the certificates of web servers.",
+    )
+    kerberos_user: str | None = _setting(
+        "MLFLOW_KERBEROS_USER",
+        str,
+        None,
+        "User of HDFS: a name where it believes names, a principal where it asks Kerberos.",
+        shown="`HADOOP_USER_NAME`, or who is logged in",
+    )
+    kerberos_ticket_cache: str | None = _setting(
+        "MLFLOW_KERBEROS_TICKET_CACHE",
+        str,
+        None,
+        "Kerberos ticket cache for HDFS.",
+        shown="`KRB5CCNAME`",
+    )
     request_timeout: float = _setting(
         "MLFLOW_HTTP_REQUEST_TIMEOUT",
         _seconds,

@@ -74,11 +74,11 @@ class Origin:
     now, for not every server looks. An empty realm is nobody's.
     """
 
-    realm: str
-    place: str
     span: Span
-    version: str | None
-    check: Callable[[], Awaitable[None]]
+    realm: str = ""
+    place: str = ""
+    version: str | None = None
+    check: Callable[[], Awaitable[None]] | None = None
 
 
 class Sink(Protocol):

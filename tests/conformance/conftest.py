@@ -17,6 +17,7 @@ from tests.support.file_servers import (
     sshd,
     vsftpd_server,
 )
+from tests.support.hdfs import hdfs
 from tests.support.servers import (
     folder_coordinator,
     mlflow_python,
@@ -25,6 +26,7 @@ from tests.support.servers import (
     rclone,
     s3_coordinator,
 )
+from tests.support.web import nginx, webdav
 from transfer.mover import open_mover
 from transfer.registry import locate, open_folder, open_root
 from transfer.settings import Settings
@@ -42,15 +44,18 @@ __all__ = [
     "ftp_server",
     "ftps_server",
     "hashing_ftp_server",
+    "hdfs",
     "mlflow_python",
     "mlflow_server",
     "moto",
+    "nginx",
     "rclone",
     "rclone_ssh",
     "s3_coordinator",
     "sftp_coordinator",
     "sshd",
     "vsftpd_server",
+    "webdav",
 ]
 
 

@@ -116,3 +116,10 @@ async def test_folder_elsewhere_becomes_a_prefix(url: str, prefix: str):
 def test_url_that_names_no_bucket_is_a_usage_error():
     with pytest.raises(UsageError, match="names no bucket"):
         locate("s3:///key")
+
+
+def test_hdfs_may_leave_its_host_to_hadoops_configuration():
+    assert locate("hdfs:/a/b%20c?d") == Location("hdfs", "hdfs:", "a/b%20c?d")
+    assert locate("hdfs:///a") == Location("hdfs", "hdfs:", "a")
+    assert locate("hdfs://host:8020/a:b") == Location("hdfs", "hdfs://host:8020", "a:b")
+    assert registry.typed(locate("hdfs:/a/b%20c")) == "hdfs:/a/b%20c"

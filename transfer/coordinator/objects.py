@@ -21,7 +21,13 @@ from sqlalchemy import delete, insert, select
 
 from transfer.checksums import Algorithm, Checksum
 from transfer.coordinator.database import OBJECTS
-from transfer.errors import IntegrityError, NotFoundError, PlanError, ProtocolError
+from transfer.errors import (
+    IntegrityError,
+    NotFoundError,
+    PlanError,
+    ProtocolError,
+    UnsupportedError,
+)
 from transfer.files import FileSource, local_errors, write_fully
 from transfer.model import Expected, Intent, ObjectInfo, Part, Span
 from transfer.review import whole_checksum
@@ -114,9 +120,13 @@ class Objects:
         with suppress(NotFoundError):
             await self._to.store.stat(self._to.inner(key))
             await self._to.store.delete(self._to.inner(key))
+        with suppress(UnsupportedError):  # a store that cannot list has no folders
+            await self._delete_below(self._to.inner(key) + "/")
+
+    async def _delete_below(self, folder: str) -> None:
         token: str | None = None
         while True:
-            page = await self._to.store.scan(self._to.inner(key) + "/", token)
+            page = await self._to.store.scan(folder, token)
             for info in page.objects:
                 await self._to.store.delete(info.key)
             token = page.token
@@ -125,7 +135,10 @@ class Objects:
 
     async def is_folder(self, key: str) -> bool:
         """Tell whether there are objects below a name."""
-        page = await self._to.store.scan(self._to.inner(key) + "/", folders=True)
+        try:
+            page = await self._to.store.scan(self._to.inner(key) + "/", folders=True)
+        except UnsupportedError:
+            return False
         return bool(page.objects or page.folders)
 
     async def remember(self, info: ObjectInfo, checksum: Checksum | None) -> ObjectInfo:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from transfer.errors import NotFoundError, TransferError, UsageError
+from transfer.errors import NotFoundError, TransferError, UnsupportedError, UsageError
 from transfer.keys import relative_path
 from transfer.locations import Location, local_path
 from transfer.model import ObjectInfo
@@ -178,7 +178,9 @@ async def _tree(
             if token is None:
                 break
     except TransferError as error:
-        yield Item(source, target, ObjectInfo(source.key, 0), error)
+        # A store that cannot list has no folders: then the name is just not there.
+        if not (quiet and isinstance(error, UnsupportedError)):
+            yield Item(source, target, ObjectInfo(source.key, 0), error)
         return
     if not found and not quiet and not await _is_local_folder(source):
         missing = NotFoundError(f"{source} does not exist, or holds nothing")
