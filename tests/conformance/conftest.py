@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.azurite import azure_coordinator, azurite
 from tests.support.file_servers import (
     ftp_coordinator,
     ftp_server,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from transfer.store import Store
 
 __all__ = [
+    "azure_coordinator",
+    "azurite",
     "folder_coordinator",
     "ftp_coordinator",
     "ftp_server",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.conformance import (
     suite,
+    test_azure,
     test_coordinated,
     test_ftp,
     test_local,
@@ -17,7 +18,7 @@ from transfer.registry import BUILTIN
 def test_every_scheme_has_its_class():
     classes = [
         item
-        for module in (test_coordinated, test_ftp, test_local, test_memory, test_s3, test_sftp)
+        for module in (test_azure, test_coordinated, test_ftp, test_local, test_memory, test_s3, test_sftp)
         for item in vars(module).values()
         if isinstance(item, type) and issubclass(item, suite.StoreConformance)
     ]
