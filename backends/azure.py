@@ -36,7 +36,6 @@ from transfer.errors import (
     AccessError,
     NotFoundError,
     ProtocolError,
-    SourceChangedError,
     TransferError,
 )
 from transfer.model import ObjectInfo, Page, Traits
@@ -166,8 +165,6 @@ class AzureStore:
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
         """Open a blob, pinned to its ETag; a listing has said all that a look would."""
         found = info if info is not None and info.version else await self.stat(key)
-        if info is not None and info.version and found.version != info.version:
-            raise SourceChangedError(f"{self.url}/{key} was replaced since it was listed")
         path = blob_path(self.container, key)
 
         async def sign(renew: bool) -> SignedRequest:  # noqa: FBT001 - a callback

@@ -145,7 +145,10 @@ class IdentityAccess:
         except TimeoutError:
             raise StalledError(f"no token for Azure Storage in {_PATIENCE:.0f} s") from None
         except ClientAuthenticationError:
-            raise CredentialsError("no credentials for Azure Storage", hint=_LOGIN_HINT) from None
+            raise CredentialsError(
+                f"no credentials for the account {self._account.name} of Azure Storage",
+                hint=_LOGIN_HINT,
+            ) from None
         except (AzureError, OSError) as error:
             raise ConnectionLostError(
                 f"no token for Azure Storage: {type(error).__name__}", hint=_LOGIN_HINT

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.azurite import azure_coordinator, azurite, secure_azurite
 from tests.support.azurite import azure_coordinator, azurite
 from tests.support.file_servers import (
     ftp_coordinator,
@@ -51,6 +52,7 @@ __all__ = [
     "rclone",
     "rclone_ssh",
     "s3_coordinator",
+    "secure_azurite",
     "sftp_coordinator",
     "sshd",
     "vsftpd_server",

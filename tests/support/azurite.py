@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from azure.storage.blob import BlobServiceClient
+import trustme
+from azure.storage.blob import BlobServiceClient, ResourceTypes, generate_account_sas
 
-from bench.servers import coordinator, free_port, running, wait_for
+from bench.servers import coordinator, free_port, running
 from tests.support.servers import clean_environment
 
 if TYPE_CHECKING:
@@ -79,13 +85,18 @@ def azurite_server(folder: Path, *options: str, scheme: str = "http") -> Iterato
     log = folder / "log"
     environ = clean_environment({"AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"})
     with running(command, log, environ):
-        wait_for_port(f"{scheme}://127.0.0.1:{port}", log)
+        _wait_for_port(port, log)
         yield Azurite(f"{scheme}://127.0.0.1:{port}/{ACCOUNT}")
 
 
-def wait_for_port(url: str, log: Path) -> None:
-    """Wait until the server answers; its certificate is nobody's business here."""
-    wait_for(url.replace("https:", "http:"), log, 60)
+def _wait_for_port(port: int, log: Path) -> None:
+    """Wait until somebody listens, by HTTP or by HTTPS."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"azurite does not listen; its log says:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="session")
@@ -123,3 +134,78 @@ def token(**claims: object) -> str:
     return ".".join(
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts
     )
+
+
+def account_sas() -> str:
+    """Return a SAS for the whole account, as its owner would make one for somebody."""
+    return generate_account_sas(
+        ACCOUNT,
+        KEY,
+        ResourceTypes(container=True, object=True),
+        "rwdlac",
+        datetime.now(UTC) + timedelta(hours=1),
+    )
+
+
+@contextmanager
+def managed_identity() -> Iterator[dict[str, str]]:
+    """Be the place where a machine of Azure gets its tokens; yields how it is found.
+
+    Nothing that installs has one. Source: "How to use managed identities for App
+    Service", REST endpoint reference.
+    """
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            allowed = self.headers["X-IDENTITY-HEADER"] == "header"
+            body = {"access_token": token(), "expires_on": str(int(time.time()) + 3600)}
+            body |= {"resource": query["resource"][0], "token_type": "Bearer"}
+            self.send_response(200 if allowed else 401)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode() if allowed else b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/token"
+            yield {"IDENTITY_ENDPOINT": url, "IDENTITY_HEADER": "header"}
+        finally:
+            server.shutdown()
+
+
+@dataclass(frozen=True)
+class SecureAzurite:
+    """Azurite by HTTPS, which identities are let into."""
+
+    server: Azurite
+    environ: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def secure_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureAzurite]:
+    """Azurite that takes tokens, and somebody who gives them."""
+    folder = tmp_path_factory.mktemp("azurite-https")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    issued = ca.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    options = [f"--cert={folder}/cert.pem", f"--key={folder}/key.pem", "--oauth=basic"]
+    with (
+        azurite_server(folder, *options, scheme="https") as server,
+        managed_identity() as environ,
+    ):
+        with server.sdk(connection_verify=str(folder / "ca.pem")) as client:
+            client.create_container(CONTAINER)
+        yield SecureAzurite(
+            server,
+            {
+                **environ,
+                "AZURE_STORAGE_CONNECTION_STRING": server.connection_string(None),
+                "MLFLOW_TRACKING_SERVER_CERT_PATH": str(folder / "ca.pem"),
+            },
+        )
