@@ -31,6 +31,7 @@ from backends.azure_parts import AzureParts
 from backends.azure_requests import blob_path, container_path, put_headers
 from backends.azure_signer import AzureSigner
 from backends.presigned import RemoteObject
+from backends.spool import at_hand
 from transfer.checksums import Algorithm
 from transfer.errors import (
     AccessError,
@@ -40,13 +41,11 @@ from transfer.errors import (
 )
 from transfer.model import ObjectInfo, Page, Traits
 from transfer.sizes import MIB
-from transfer.sources import BytesSink, checksum_of_source
+from transfer.sources import checksum_of_source
 from transfer.store import Request, SignedRequest, Tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-
-    from typing_extensions import Buffer
 
     from backends.azure_access import Access, KeyRing
     from transfer.model import Intent
@@ -183,9 +182,14 @@ class AzureStore:
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Put Blob; the answer says the MD5 of what the service has got."""
+        if self.algorithm is None:
+            return await self._put(key, source, intent, tally)
+        async with at_hand(source) as near:
+            intent = replace(intent, checksum=await checksum_of_source(near, self.algorithm))
+            return await self._put(key, near, intent, tally)
+
+    async def _put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         what = f"write {self.url}/{key}"
-        if self.algorithm is not None:
-            intent = replace(intent, checksum=await checksum_of_source(source, self.algorithm))
         headers = put_headers(key, intent)
         path = blob_path(self.container, key)
         try:
@@ -219,7 +223,13 @@ class AzureStore:
         """Ask for what `what` says; an answer that is no success is raised."""
         url, own = await self._access.admit(self._endpoint + path)
         request = Request(
-            method, url, {**(headers or {}), **own}, patience=patience, tls=self._tls, body=body
+            method,
+            url,
+            {**(headers or {}), **own},
+            patience=patience,
+            tls=self._tls,
+            body=body,
+            most=_LONGEST_ANSWER,
         )
         answer = await self._mover.exchange(request, source=source, tally=tally)
         if not answer.ok:
@@ -228,21 +238,7 @@ class AzureStore:
 
     async def read(self, what: str, path: str) -> bytes:
         """Return a document."""
-        url, headers = await self._access.admit(self._endpoint + path)
-        sink = _Document()
-        answer = await self._mover.exchange(Request("GET", url, headers, tls=self._tls), sink=sink)
-        if not answer.ok:
-            raise error_of(what, answer)
-        return bytes(sink.data)
-
-
-class _Document(BytesSink):
-    """Takes an answer that may be long, but not endless."""
-
-    async def write(self, offset: int, data: Buffer) -> None:
-        if offset > _LONGEST_ANSWER:
-            raise ProtocolError("the store's answer does not end")
-        await super().write(offset, data)
+        return (await self.ask(what, "GET", path)).body
 
 
 if TYPE_CHECKING:

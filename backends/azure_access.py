@@ -105,8 +105,8 @@ class SasAccess:
         self._sas = sas
 
     async def admit(self, url: str) -> tuple[str, dict[str, str]]:
-        """Add it as it is."""
-        return with_sas(url, self._sas), {}
+        """Add it as it is; it may be of an older version of the service than we speak."""
+        return with_sas(url, self._sas), {"x-ms-version": VERSION}
 
 
 class IdentityAccess:
@@ -121,7 +121,7 @@ class IdentityAccess:
         self._tls = tls
         self._token, self._token_until = "", 0.0
         self._key, self._key_until = Key(account.name, b""), 0.0
-        self._lock = anyio.Lock()
+        self._renewing, self._delegating = anyio.Lock(), anyio.Lock()
 
     async def admit(self, url: str) -> tuple[str, dict[str, str]]:
         """Add the token, which is renewed before it runs out."""
@@ -130,7 +130,7 @@ class IdentityAccess:
                 f"{host_of(url)}: the token of an identity is not sent over plain HTTP",
                 hint="use https, a key or a SAS token",
             )
-        async with self._lock:
+        async with self._renewing:
             if time.time() + _MARGIN > self._token_until:
                 await self._renew()
             return url, {"Authorization": f"Bearer {self._token}", "x-ms-version": VERSION}
@@ -157,9 +157,10 @@ class IdentityAccess:
 
     async def current(self, lifetime: float) -> Key:
         """Return the delegated key; AccessError if this identity gets none."""
-        if time.time() + lifetime + _MARGIN > self._key_until:
-            await self._delegate(lifetime)
-        return self._key
+        async with self._delegating:
+            if time.time() + lifetime + _MARGIN > self._key_until:
+                await self._delegate(lifetime)
+            return self._key
 
     async def _delegate(self, lifetime: float) -> None:
         """Get User Delegation Key."""

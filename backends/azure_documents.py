@@ -37,7 +37,7 @@ _DELEGATION = {
 def listing(body: bytes) -> Page:
     """Read an answer to List Blobs; folders of a Data Lake are no objects."""
     with _documents("a listing"):
-        root = fromstring(body)
+        root = _root(body, "EnumerationResults")
         objects = tuple(
             _object(blob)
             for blob in root.iterfind("Blobs/Blob")
@@ -50,7 +50,7 @@ def listing(body: bytes) -> Page:
 def block_list(body: bytes) -> tuple[list[Block], list[Block]]:
     """Read an answer to Get Block List: the blocks that wait, and those of the blob."""
     with _documents("a list of blocks"):
-        root = fromstring(body)
+        root = _root(body, "BlockList")
         return _blocks(root, "UncommittedBlocks"), _blocks(root, "CommittedBlocks")
 
 
@@ -63,7 +63,7 @@ def commitment(ids: Iterable[str]) -> bytes:
 def delegation(body: bytes) -> tuple[dict[str, str], str]:
     """Read an answer to Get User Delegation Key: its fields in a SAS, and the key in base64."""
     with _documents("a key"):
-        root = fromstring(body)
+        root = _root(body, "UserDelegationKey")
         return {name: _text(root, tag) for name, tag in _DELEGATION.items()}, _text(root, "Value")
 
 
@@ -78,6 +78,14 @@ def md5_of(text: str | None) -> Checksum | None:
         return Checksum.from_base64(Algorithm.MD5, text) if text else None
     except ValueError:
         return None
+
+
+def _root(body: bytes, tag: str) -> Element:
+    """A page of somebody in between is not an empty listing."""
+    root: Element = fromstring(body)
+    if root.tag != tag:
+        raise ValueError
+    return root
 
 
 def _object(blob: Element) -> ObjectInfo:

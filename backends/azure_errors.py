@@ -36,6 +36,7 @@ _KEYS_HINT = (
     "check AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN"
 )
 _RIGHTS_HINT = "check what the credentials may do in this container, and the account's firewall"
+_EXPIRED_HINT = "the permission has run out, or this machine's clock is wrong"
 _LEASE_HINT = "somebody holds a lease on the blob"
 _OTHER_IDS = (
     "blocks of another upload to this blob are in the way: they expire within a week, or go when"
@@ -105,7 +106,7 @@ def error_of(what: str, answer: Response) -> TransferError:
     said = f"{answer.status} {code}".strip() + (f" ({reason})" if reason else "")
     message = f"{what}: {said}"
     if code == "AuthenticationFailed" and _EXPIRED in answer.body:
-        return ExpiredError(message)
+        return ExpiredError(message, hint=_EXPIRED_HINT)
     return _by_code(code, answer.status, answer.headers, message)
 
 

@@ -16,6 +16,7 @@ from backends.azure_blocks import GIVEN_UP, OPEN, Ticket, matching_length, named
 from backends.azure_documents import block_list, commitment
 from backends.azure_errors import InTheWayError, refused_overwrite
 from backends.azure_requests import MARK, blob_path, block_path, content_headers, md5_header
+from backends.spool import at_hand
 from transfer.errors import (
     IntegrityError,
     NotFoundError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backends.azure import AzureStore
+    from transfer.checksums import Checksum
     from transfer.model import Expected, Intent, ObjectInfo, Part
     from transfer.store import Source
     from transfer.tally import Tally
@@ -85,17 +87,25 @@ class AzureParts:
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         """Put Block, with a Content-MD5 if the upload has one for each part."""
+        if upload.algorithm is None:
+            return await self._send(upload, part, source, tally)
+        async with at_hand(source) as near:
+            checksum = await checksum_of_source(near, upload.algorithm)
+            return await self._send(upload, part, near, tally, checksum)
+
+    async def _send(
+        self,
+        upload: Upload,
+        part: Part,
+        source: Source,
+        tally: Tally,
+        checksum: Checksum | None = None,
+    ) -> Receipt:
         store = self._store
         block = Ticket.parse(upload.id).block(part.number)
-        checksum = await checksum_of_source(source, upload.algorithm) if upload.algorithm else None
-        await store.ask(
-            f"write part {part.number} of {store.url}/{upload.key}",
-            "PUT",
-            block_path(store.container, upload.key, block),
-            md5_header(checksum),
-            source=source,
-            tally=tally,
-        )
+        what = f"write part {part.number} of {store.url}/{upload.key}"
+        path = block_path(store.container, upload.key, block)
+        await store.ask(what, "PUT", path, md5_header(checksum), source=source, tally=tally)
         return Receipt(part.number, part.span.size, block, tally.checksum)
 
     async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:

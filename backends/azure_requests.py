@@ -64,7 +64,10 @@ def put_headers(key: str, intent: Intent) -> dict[str, str]:
 def content_headers(
     key: str, content_type: str | None, metadata: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return what a blob is given beside its content; UsageError for metadata it cannot have."""
+    """Return what a blob is given beside its content; UsageError for what it cannot have."""
+    content_type = content_type or mimetypes.guess_type(key)[0]
+    if content_type and not (content_type.isascii() and content_type.isprintable()):
+        raise UsageError(f"{content_type[:60]!a} is no content type")
     headers = {f"x-ms-meta-{name}": value for name, value in metadata.items()}
     for name, value in metadata.items():
         if not _IDENTIFIER.fullmatch(name) or not (value.isascii() and value.isprintable()):
@@ -72,7 +75,6 @@ def content_headers(
                 f"{name!a} cannot be metadata of a blob",
                 hint="Azure takes letters, digits and _ in names, and ASCII in values",
             )
-    content_type = content_type or mimetypes.guess_type(key)[0]
     return headers | ({"x-ms-blob-content-type": content_type} if content_type else {})
 
 

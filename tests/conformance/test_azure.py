@@ -10,7 +10,7 @@ import pytest
 from backends.azure_blocks import Ticket
 from backends.azure_parts import LIMITS
 from tests.conformance.suite import StoreConformance, content, get, keys, put
-from tests.support.azurite import ACCOUNT, CONTAINER, KEY, account_sas
+from tests.support.azurite import ACCOUNT, CONTAINER, KEY, PROGRAM, account_sas
 from transfer.checksums import Algorithm, checksum_of
 from transfer.errors import (
     AccessError,
@@ -41,6 +41,9 @@ class TestAzurite(StoreConformance):
     """Against Azurite, which checks every signature, its time and what it permits."""
 
     schemes = ("wasbs", "wasb", "abfss", "az")
+    shown = "`wasbs://`, `abfss://`, `az://`"
+    against = "Azurite"
+    version_from = (str(PROGRAM), "--version")
     unable = {
         "aborting_may_be_asked_twice_and_ends_it": "Azure takes blocks for any name at any time",
     }
@@ -198,6 +201,7 @@ class Changing:
 
     size = 4
     extent = None
+    origin = None
 
     async def pour(self, sink, tally):
         await BytesSource(secrets.token_bytes(4)).pour(sink, tally)
@@ -332,6 +336,8 @@ async def test_without_any_credentials_the_error_says_what_to_set(azurite, open_
 class TestCoordinatedAzure(StoreConformance):
     """A coordinator in front of it: parts go straight to the store."""
 
+    shown = "`transfer+http://`"
+    against = "transfer serve, Azurite"
     unable = {
         "no_clobber_refuses_to_replace": "Azurite has another code than Azure for what it refuses",
     }

@@ -29,7 +29,8 @@ LISTING = f"""\ufeff<?xml version="1.0" encoding="utf-8"?>
 
 
 def blob(inside: str) -> bytes:
-    return f"<R><Blobs><Blob>{inside}</Blob></Blobs></R>".encode()
+    name = "EnumerationResults"
+    return f"<{name}><Blobs><Blob>{inside}</Blob></Blobs></{name}>".encode()
 
 
 def test_listing():
@@ -76,6 +77,8 @@ def test_delegated_key():
     [
         b"",
         b"<html>",
+        b"<html/>",
+        b"<BlockList/>",
         b"{}",
         b"\xff\xfe\x00",
         b'<!DOCTYPE a [<!ENTITY b "c">]><EnumerationResults>&b;</EnumerationResults>',

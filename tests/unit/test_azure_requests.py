@@ -68,3 +68,9 @@ def test_put_says_all_that_a_blob_is_given():
 def test_metadata_that_azure_cannot_keep_is_refused(name: str, value: str):
     with pytest.raises(UsageError, match="cannot be metadata of a blob"):
         put_headers("a", Intent(1, metadata={name: value}))
+
+
+@pytest.mark.parametrize("content_type", ["a/b\r\nx-ms-meta-a: b", "é"])
+def test_content_type_that_is_none_is_refused(content_type: str):
+    with pytest.raises(UsageError, match="is no content type"):
+        put_headers("a", Intent(1, content_type=content_type))
