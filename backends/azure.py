@@ -9,7 +9,7 @@ second of each, with retries to be switched off; only identities come from its k
 creates a file first and appends to it: an upload would be seen while it grows. The
 same account's blob address takes Put Block and Put Block List, which show a file
 whole or not at all, and makes the folders above it. Folders are listed there as
-blobs without content; we leave them out.
+blobs without content, and so are Hadoop's in a flat account; we leave them out.
 
 MLflow gives each call to Azure 600 s in all, which a part of 100 MB on a slow line
 outlasts. Here a request fails when nothing moves; only Put Block List, which may
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from backends.azure_access import open_access
 from backends.azure_account import account_of, place_of
-from backends.azure_documents import listing, md5_of, modified_at
+from backends.azure_documents import FOLDER, listing, md5_of, modified_at
 from backends.azure_errors import error_of, refused_overwrite
 from backends.azure_parts import AzureParts
 from backends.azure_requests import blob_path, container_path, put_headers
@@ -133,7 +133,7 @@ class AzureStore:
         what = f"look at {self.url}/{key}"
         answer = await self.ask(what, "HEAD", blob_path(self.container, key))
         headers = answer.headers
-        if headers.get("x-ms-resource-type") == "directory" or "x-ms-meta-hdi_isfolder" in headers:
+        if headers.get("x-ms-resource-type") == "directory" or f"x-ms-meta-{FOLDER}" in headers:
             raise NotFoundError(f"{what}: it is a folder")
         if not headers.get("content-length", "").isdecimal():
             raise ProtocolError(f"{what}: the store does not say its size")
@@ -153,6 +153,8 @@ class AzureStore:
             self.container,
             restype="container",
             comp="list",
+            # Hadoop's folders in a flat account are known by their metadata.
+            include="metadata",
             maxresults=_PAGE,
             prefix=prefix or None,
             delimiter="/" if folders else None,
@@ -181,12 +183,16 @@ class AzureStore:
         )
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
-        """Put Blob; the answer says the MD5 of what the service has got."""
+        """Put Blob; the answer says the MD5 of what the service has got.
+
+        Where it has compared that, what was counted on the way is proved too.
+        """
         if self.algorithm is None:
             return await self._put(key, source, intent, tally)
         async with at_hand(source) as near:
             intent = replace(intent, checksum=await checksum_of_source(near, self.algorithm))
-            return await self._put(key, near, intent, tally)
+            info = await self._put(key, near, intent, tally)
+        return replace(info, checksum=tally.checksum or info.checksum)
 
     async def _put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         what = f"write {self.url}/{key}"

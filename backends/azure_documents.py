@@ -33,15 +33,19 @@ _DELEGATION = {
     "skv": "SignedVersion",
 }
 
+# In the metadata of what Hadoop's driver has made as a folder.
+FOLDER = "hdi_isfolder"
+
 
 def listing(body: bytes) -> Page:
-    """Read an answer to List Blobs; folders of a Data Lake are no objects."""
+    """Read an answer to List Blobs; folders are no objects."""
     with _documents("a listing"):
         root = _root(body, "EnumerationResults")
         objects = tuple(
             _object(blob)
             for blob in root.iterfind("Blobs/Blob")
             if blob.findtext("Properties/ResourceType") != "directory"
+            and blob.find(f"Metadata/{FOLDER}") is None
         )
         folders = tuple(_name(prefix) for prefix in root.iterfind("Blobs/BlobPrefix"))
         return Page(objects, folders, root.findtext("NextMarker") or None)

@@ -10,6 +10,7 @@ others are then gone, which they notice.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backends.azure_blocks import GIVEN_UP, OPEN, Ticket, matching_length, named
@@ -132,9 +133,13 @@ class AzureParts:
     async def complete(
         self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
     ) -> ObjectInfo:
-        """Review, Put Block List, and a look at the blob, which decides where that was unclear."""
+        """Review, Put Block List, and a look at the blob, which decides where that was unclear.
+
+        Where the service has compared each part, the checksum of all is proved.
+        """
+        proved: Checksum | None = None
         try:
-            await self._commit(upload, receipts, expected)
+            proved = await self._commit(upload, receipts, expected)
         except (UploadGoneError, TemporaryError) as error:
             info = await self._find_own(upload, error)
         else:
@@ -143,7 +148,7 @@ class AzureParts:
             raise IntegrityError(
                 f"{self._store.url}/{upload.key} has {info.size} bytes, {expected.size} were sent"
             )
-        return info
+        return replace(info, checksum=proved or info.checksum) if upload.algorithm else info
 
     async def abort(self, upload: Upload) -> None:
         """Mark the upload as given up; one that is gone is fine."""
@@ -155,13 +160,14 @@ class AzureParts:
 
     async def _commit(
         self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
-    ) -> None:
+    ) -> Checksum | None:
         store = self._store
         ticket = Ticket.parse(upload.id)
         arrived = await self.sent(upload)
         chosen = named(receipts, arrived)
         ids = {receipt.etag for receipt in chosen}
-        review(upload, chosen, [block for block in arrived if block.etag in ids], expected)
+        listed = [block for block in arrived if block.etag in ids]
+        checksum = review(upload, chosen, listed, expected)
         headers = content_headers(
             upload.key, ticket.content_type, {**ticket.metadata, MARK: ticket.nonce}
         )
@@ -176,6 +182,7 @@ class AzureParts:
             await store.ask(what, "PUT", path, headers, body=body, patience=_PATIENCE)
         except TransferError as error:
             raise refused_overwrite(error) if expected.no_clobber else error from None
+        return checksum
 
     async def _find_own(self, upload: Upload, error: TransferError) -> ObjectInfo:
         """Return the blob if this very upload made it, else raise the error there was."""

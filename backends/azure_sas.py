@@ -14,6 +14,7 @@ import base64
 import hmac
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -27,6 +28,9 @@ VERSION = "2021-12-02"
 # Where a user delegation key says whose it is; then what only file systems use.
 _DELEGATION = ("skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid")
 _AFTER = ("sip", "spr", "sv", "sr", "snapshot", "ses", "rscc", "rscd", "rsce", "rscl", "rsct")
+
+# Many parts are signed in one second, and so with the same values.
+_quote = lru_cache(maxsize=64)(quote)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,8 @@ def sign(
     resource = f"/blob/{key.account}/{container}" + ("" if blob is None else f"/{blob}")
     text = string_to_sign(granted, resource, delegated=bool(key.delegation))
     signature = base64.b64encode(hmac.digest(key.secret, text.encode(), "sha256")).decode()
-    granted["sig"] = signature
-    return "&".join(f"{name}={quote(value)}" for name, value in granted.items())
+    said = "&".join(f"{name}={_quote(value)}" for name, value in granted.items())
+    return f"{said}&sig={signature.replace('+', '%2B').replace('=', '%3D')}"
 
 
 def string_to_sign(granted: Mapping[str, str], resource: str, *, delegated: bool) -> str:

@@ -380,8 +380,8 @@ class Settings:
         "TRANSFER_AZURE_CHECKSUM",
         _choice("none", "md5"),
         "none",
-        "What Azure checks each part by: `md5` (Content-MD5) reads it once more; `none` sends"
-        " nothing.",
+        "What Azure checks each part by: `md5` (Content-MD5) reads it once more, and pushes are"
+        " then verified; `none` sends nothing.",
     )
     presigned_download_lifetime: float = _setting(
         "MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS",

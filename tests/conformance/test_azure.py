@@ -152,6 +152,16 @@ class TestAzurite(StoreConformance):
         assert info.version == looked.version == page.objects[0].version
         assert looked.modified == page.objects[0].modified == info.modified
 
+    async def test_folders_that_hadoop_has_made_are_no_objects(self, azurite, store, room):
+        with azurite.sdk() as client, client.get_blob_client(CONTAINER, room + "sub") as blob:
+            blob.upload_blob(b"", metadata={"hdi_isfolder": "true"})
+        await put(store, room + "sub/a", b"12345")
+        assert await keys(store, room) == [room + "sub/a"]
+        page = await store.scan(room, folders=True)
+        assert (page.objects, page.folders) == ((), (room + "sub/",))
+        with pytest.raises(NotFoundError, match="it is a folder"):
+            await store.stat(room + "sub")
+
     async def test_listed_object_is_opened_without_a_look(self, store, room):
         await put(store, room + "a", b"12345")
         [info] = (await store.scan(room)).objects

@@ -140,6 +140,19 @@ def test_host_that_is_down_is_one_line(run, azurite, source):
     assert "http://127.0.0.1:9/testaccount/tests/x?…: " in one_line(done, 5)
 
 
+def test_push_is_verified_where_azure_compares_each_part(run, azurite, tmp_path):
+    large, small = tmp_path / "large", tmp_path / "small"
+    large.write_bytes(os.urandom(LARGE))
+    small.write_bytes(b"12345")
+    environ = azurite.environ | {"TRANSFER_AZURE_CHECKSUM": "md5"}
+    url = f"{azurite.url}/{os.urandom(6).hex()}/"
+    done = run("push", "--require-verified", large, small, url, **environ)
+    assert done.returncode == 0, done.stderr
+    assert "content verified" in done.stderr
+    done = run("push", "--require-verified", large, url, **azurite.environ)
+    assert "could not be compared" in one_line(done, 6)
+
+
 def wait_for_blocks(azurite: Azurite, name: str, process: subprocess.Popen[bytes]) -> None:
     """Wait until some parts of an upload have arrived, and not all."""
     with azurite.sdk() as client, client.get_blob_client(CONTAINER, name) as blob:
