@@ -43,10 +43,13 @@ build: $(VENV)/.dev
 stores-table: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/conformance -p tests.conformance.table --stores-table
 
-# What the whole test suite takes from Debian; needs root.
+# What the whole test suite takes from Debian, which needs root, and from npm.
 servers:
 	apt-get update -qq
 	xargs -r apt-get install -y -qq --no-install-recommends < tests/debian.txt
+	command -v npm || apt-get install -y -qq --no-install-recommends npm
+	mkdir -p .node
+	xargs -r npm install --prefix .node --no-save --no-audit --no-fund --silent < tests/npm.txt
 
 # Measures beside the peers that are installed, and names those that are not.
 # Options: make bench BENCH_ARGS=--quick
@@ -113,5 +116,5 @@ lock:
 	$(UV_COMPILE) constraints/mlflow.in -o constraints/mlflow.txt
 
 clean:
-	rm -rf $(VENV) $(MLFLOW) $(BENCH) $(CRT) $(HDFS) dist demo-data
+	rm -rf $(VENV) $(MLFLOW) .node $(BENCH) $(CRT) $(HDFS) dist demo-data
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis

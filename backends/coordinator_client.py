@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from backends import azure_errors
 from backends.logins import authorization
 from backends.s3_errors import error_of_answer
 from transfer.errors import ProtocolError, ThrottledError, TransferError, UsageError, error_class
@@ -103,6 +104,8 @@ class Server:
             return _error_of_problem(self.read(Problem, answer), answer)
         if kind.startswith("application/json"):
             return error_of_status(answer.status, answer.headers, f"{what}: {_message(answer)}")
+        if "x-ms-request-id" in answer.headers:
+            return azure_errors.error_of(what, answer)
         return error_of_answer(what, answer.status, answer.headers, answer.body)
 
     def tls_for(self, url: str) -> Tls:

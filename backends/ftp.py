@@ -29,6 +29,7 @@ from backends.ftp_connections import LIBRARY_ERRORS, ftp_errors, open_connection
 from backends.ftp_folders import FtpFolders
 from backends.ftp_replies import parse_facts, parse_hash, seconds_of
 from backends.partial_file import is_ours
+from backends.remote_file import RemoteFile
 from backends.remote_walk import RemoteWalks
 from transfer.checksums import differ
 from transfer.errors import (

@@ -14,10 +14,11 @@ import secrets
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from pydantic import BaseModel
 
+from backends.azure_blocks import raw_id
 from backends.coordinator_client import quoted
 from backends.presigned import RemoteObject, send_signed
 from transfer.errors import (
@@ -34,7 +35,7 @@ from transfer.sizes import GIB, MIB, TIB
 from transfer.store import Request, SignedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from backends.coordinator_client import Server
     from transfer.model import Expected, Intent, Part
@@ -220,20 +221,25 @@ class MlflowParts:
             raise ProtocolError(
                 f"{self._store.url} signed {len(by_number)} parts, {count} were asked for"
             )
+        if not _blocks_fit(credential.url for credential in created.credentials):
+            await self.abort(upload)
+            raise UnsupportedError(f"{self._store.url} numbers parts as Azure does not take them")
         return upload
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         """Send one part to the store behind the server."""
         server = self._store.server
         credential = self._upload(upload).credentials[part.number]
-        signed = SignedRequest("PUT", credential.url, credential.headers, _LIFETIME)
+        # For Azure, the server leaves spaces as they are.
+        url = credential.url.replace(" ", "%20")
+        signed = SignedRequest("PUT", url, credential.headers, _LIFETIME)
         what = f"write part {part.number} of {self._store.url}/{upload.key}"
         answer = await send_signed(
             server.mover,
             signed,
             source,
             tally,
-            tls=server.tls_for(credential.url),
+            tls=server.tls_for(url),
             error_of=lambda answer: server.error(what, answer),
         )
         etag = answer.headers.get("etag", "")
@@ -306,6 +312,13 @@ class MlflowParts:
             return self._open[upload.id]
         except KeyError:
             raise UploadGoneError(f"the upload of {upload.key} belongs to another run") from None
+
+
+def _blocks_fit(urls: Iterable[str]) -> bool:
+    """Whether all block ids for Azure have one length; before MLflow 3.18, ten parts have two."""
+    queries = [parse_qs(urlsplit(url).query) for url in urls]
+    ids = [query["blockid"][0] for query in queries if "blockid" in query]
+    return len({len(raw_id(block_id)) for block_id in ids}) <= 1
 
 
 def _folders_of(token: str, prefix: str) -> list[str]:

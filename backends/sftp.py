@@ -18,6 +18,7 @@ import asyncssh
 from backends import sftp_partial
 from backends.authority import authority_of
 from backends.partial_file import is_ours
+from backends.remote_file import RemoteFile
 from backends.remote_walk import Entry, RemoteWalks
 from backends.sftp_attributes import info_of, version_of
 from backends.sftp_bytes import BUFFER, OpenedFile, download, upload

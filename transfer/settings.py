@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 Durability: TypeAlias = Literal["file", "none"]
 Checksumming: TypeAlias = Literal["auto", "crc32c", "crc64nvme", "md5", "none"]
+AzureChecksumming: TypeAlias = Literal["none", "md5"]
 AddressingStyle: TypeAlias = Literal["auto", "path", "virtual"]
 _PREFIX = "TRANSFER_"
 
@@ -374,6 +375,39 @@ class Settings:
         None,
         "Password for `sftp://` and `ftp://`, where the URL has none.",
         secret=True,
+    )
+    azure_connection_string: str | None = _setting(
+        "AZURE_STORAGE_CONNECTION_STRING",
+        str,
+        None,
+        "Azure: account, key or SAS token, and address (an emulator's `BlobEndpoint` too); wins"
+        " over the next two.",
+        secret=True,
+    )
+    azure_access_key: str | None = _setting(
+        "AZURE_STORAGE_ACCESS_KEY",
+        str,
+        None,
+        "Azure: key of the account.",
+        secret=True,
+    )
+    azure_sas_token: str | None = _setting(
+        "AZURE_STORAGE_SAS_TOKEN",
+        str,
+        None,
+        "Azure: SAS token for the container or the account; without any of the three, an identity"
+        " is looked for as the SDK does.",
+        secret=True,
+    )
+    azure_account: str | None = _setting(
+        "AZURE_STORAGE_ACCOUNT", str, None, "Azure: account of `az://CONTAINER/PATH`."
+    )
+    azure_checksum: AzureChecksumming = _setting(
+        "TRANSFER_AZURE_CHECKSUM",
+        _choice("none", "md5"),
+        "none",
+        "What Azure checks each part by: `md5` (Content-MD5) reads it once more, and pushes are"
+        " then verified; `none` sends nothing.",
     )
     presigned_download_lifetime: float = _setting(
         "MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS",

@@ -257,12 +257,16 @@ class Mover(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request that holds its own permission, good for `expires_in` more seconds."""
+    """A request that holds its own permission, good for `expires_in` more seconds.
+
+    `etag` is what the receipt of a part says where the store's answer will have none.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     expires_in: float
+    etag: str = ""
 
     def __repr__(self) -> str:
         return f"<signed {self.method} {redact(self.url)}>"

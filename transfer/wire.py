@@ -138,12 +138,16 @@ class SignParts(Wire):
 
 
 class Signed(Wire):
-    """A presigned request: a secret as long as it lives."""
+    """A presigned request: a secret as long as it lives.
+
+    `etag` is what the receipt of a part says where the answer will have none.
+    """
 
     method: str
     url: str
     headers: dict[str, str]
     expires_in: float
+    etag: str = ""
 
 
 class SignedPart(Wire):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.azurite import azure_coordinator, azurite, secure_azurite
 from tests.support.file_servers import (
     ftp_coordinator,
     ftp_server,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from transfer.store import Store
 
 __all__ = [
+    "azure_coordinator",
+    "azurite",
     "folder_coordinator",
     "ftp_coordinator",
     "ftp_server",
@@ -52,6 +55,7 @@ __all__ = [
     "rclone",
     "rclone_ssh",
     "s3_coordinator",
+    "secure_azurite",
     "sftp_coordinator",
     "sshd",
     "vsftpd_server",

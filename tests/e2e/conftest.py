@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from tests.support.azurite import azure_coordinator, azurite, secure_azurite
 from tests.support.hdfs import hdfs
 from tests.support.web import nginx, webdav
 
-__all__ = ["hdfs", "nginx", "webdav"]
+__all__ = ["azure_coordinator", "azurite", "hdfs", "nginx", "secure_azurite", "webdav"]

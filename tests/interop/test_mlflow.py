@@ -53,12 +53,14 @@ def stock_client(python: Path, address: str, source: Path, folder: Path) -> None
     assert sent == back == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("name", ["s3_coordinator", "azure_coordinator"])
 def test_a_stock_client_uploads_in_parts_through_our_coordinator(
-    mlflow_python, s3_coordinator, large, tmp_path
+    mlflow_python, large, tmp_path, request, name
 ):
-    before = statistics(s3_coordinator)
-    stock_client(mlflow_python, s3_coordinator, large, tmp_path)
-    after = statistics(s3_coordinator)
+    address = request.getfixturevalue(name)
+    before = statistics(address)
+    stock_client(mlflow_python, address, large, tmp_path)
+    after = statistics(address)
     assert after["signed_parts"] - before["signed_parts"] == 7
     assert after["signed_reads"] - before["signed_reads"] == 1
     # The bytes went straight to the store, both ways, and nothing was left open.

@@ -52,7 +52,7 @@ class S3Server:
 
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment without anybody's settings, and with some more."""
-    foreign = ("TRANSFER_", "MLFLOW_", "AWS_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    foreign = ("TRANSFER_", "MLFLOW_", "AWS_", "AZURE_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
     kept = {n: v for n, v in os.environ.items() if not n.upper().startswith(foreign)}  # noqa: TID251
     # No test may find somebody's real account.
     kept["AWS_EC2_METADATA_DISABLED"] = "true"

@@ -15,6 +15,12 @@ from transfer.redaction import host_of, redact
         ("https://host/k#fragment", "https://host/k"),
         ("https://[::1]:9000/k", "https://[::1]:9000/k"),
         ("s3://bucket", "s3://bucket"),
+        ("wasbs://box@acc.blob.core.windows.net/k", "wasbs://box@acc.blob.core.windows.net/k"),
+        ("abfss://box@acc.dfs.core.windows.net", "abfss://box@acc.dfs.core.windows.net"),
+        (
+            "wasbs://box:secret@acc.blob.core.windows.net/k?sig=secret",
+            "wasbs://box@acc.blob.core.windows.net/k?…",
+        ),
         ("mlflow-artifacts:", "mlflow-artifacts:"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from transfer import registry
 from transfer.errors import MissingExtraError, UnknownSchemeError, UsageError
-from transfer.locations import Location, Style
+from transfer.locations import Location, Style, recorded
 from transfer.registry import Scheme, locate, open_folder, open_root, schemes
 from transfer.settings import Settings
 from transfer.store import Context
@@ -58,7 +58,21 @@ def test_schemes_that_a_user_may_want_are_listed_in_order():
     assert "memory" not in schemes()
 
 
-@pytest.mark.parametrize("scheme", ["file", "memory", "s3"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wasbs://box@acc.blob.core.windows.net/a b/c?d",
+        "abfss://box@acc.dfs.core.windows.net/a/",
+        "az://box/a%20b",
+    ],
+)
+def test_place_in_a_container_is_written_as_it_was_typed(url: str):
+    place = locate(url)
+    assert str(place) == registry.typed(place) == url
+    assert recorded(str(place)) == place
+
+
+@pytest.mark.parametrize("scheme", ["az", "file", "memory", "s3", "wasbs"])
 def test_table_names_openers_that_exist(scheme: str):
     module, _, name = registry.BUILTIN[scheme].opener.partition(":")
     assert callable(getattr(importlib.import_module(module), name))

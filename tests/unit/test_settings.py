@@ -163,6 +163,9 @@ def test_exactly_these_are_secret():
         "tracking_password",
         "signing_key",
         "store_password",
+        "azure_connection_string",
+        "azure_access_key",
+        "azure_sas_token",
     }
 
 

@@ -260,4 +260,5 @@ def _signed(request: SignedRequest) -> Signed:
         url=request.url,
         headers=dict(request.headers),
         expires_in=request.expires_in,
+        etag=request.etag,
     )

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from backends import azure_access
+from backends.azure import _signs
+from backends.azure_access import KeyAccess, SasAccess
+from backends.azure_account import Account
+from backends.azure_sas import VERSION, Key
+from transfer.errors import AccessError, ConnectionLostError
+from transfer.settings import Settings
+
+ACCOUNT = Account("acc", "https://acc.blob.core.windows.net", key=b"key")
+KEY = Key("acc", b"key")
+
+
+class Keys:
+    """A ring that may have no key."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    async def current(self, lifetime: float) -> Key:
+        if self.error:
+            raise self.error
+        return KEY
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = SimpleNamespace(seconds=1_000_000.0)
+    time = SimpleNamespace(time=lambda: now.seconds)
+    monkeypatch.setattr(azure_access, "time", time)
+    return now
+
+
+async def test_own_permission_is_for_the_container_and_is_renewed(clock):
+    access = KeyAccess(ACCOUNT, "con", KEY)
+    url, headers = await access.admit("https://h/con/k?comp=block")
+    said = parse_qs(urlsplit(url).query)
+    assert (said["comp"], said["sr"], said["sp"], headers) == (["block"], ["c"], ["rcwdl"], {})
+    clock.seconds += 1700
+    assert (await access.admit("https://h/con/k?comp=block"))[0] == url
+    clock.seconds += 200
+    assert (await access.admit("https://h/con/k?comp=block"))[0] != url
+
+
+async def test_given_token_is_added_and_our_version_said():
+    url, headers = await SasAccess("sv=2015-04-05&sig=x").admit("https://h/c/k")
+    assert url == "https://h/c/k?sv=2015-04-05&sig=x"
+    assert headers == {"x-ms-version": VERSION}
+
+
+async def test_identity_without_the_right_to_sign_is_said_and_bytes_are_relayed(caplog):
+    with caplog.at_level(logging.WARNING, "transfer.azure"):
+        assert not await _signs(Keys(AccessError("no right")), Settings())
+    assert "bytes go through this process: no right" in caplog.text
+    assert await _signs(Keys(None), Settings())
+
+
+async def test_other_trouble_with_signing_is_an_error():
+    with pytest.raises(ConnectionLostError):
+        await _signs(Keys(ConnectionLostError("gone")), Settings())
