@@ -11,20 +11,55 @@ from transfer.errors import (
     ExpiredError,
     PreconditionError,
     SourceChangedError,
+    UploadGoneError,
 )
+from transfer.sources import checksum_of_source
 from transfer.store import Origin, Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from transfer.checksums import Algorithm
     from transfer.errors import TransferError
-    from transfer.model import ObjectInfo, Span
+    from transfer.model import ObjectInfo, Span, Upload
     from transfer.store import Mover, Response, SignedRequest, Sink, Source, Tls
     from transfer.tally import Tally
 
 ErrorOf: TypeAlias = "Callable[[Response], TransferError]"
 # Asked with True when the last permission turned out to have expired.
 Sign: TypeAlias = "Callable[[bool], Awaitable[SignedRequest]]"
+# Our own name for an upload, in the object's metadata: after an ambiguous
+# Complete it tells our object from anybody else's. It begins the id of an `Upload`.
+MARK = "transfer-upload"
+MARK_LENGTH = 32
+# Google Cloud Storage names a version by its generation, beside an ETag.
+_GENERATION = "x-goog-generation"
+_PINNED = "x-goog-if-generation-match"
+
+
+def upload_id(upload: Upload) -> str:
+    """Return the store's own id of an upload; UploadGoneError for what cannot be one."""
+    if len(upload.id) <= MARK_LENGTH:
+        raise UploadGoneError(f"{upload.id!r} is no upload of this store")
+    return upload.id[MARK_LENGTH:]
+
+
+def version_in(headers: Mapping[str, str]) -> str | None:
+    """Return the version that an answer, to a read or to a write, speaks of."""
+    return headers.get(_GENERATION) or headers.get("etag")
+
+
+async def bind(source: Source, algorithm: Algorithm | None, tally: Tally) -> Checksum | None:
+    """Return the checksum that a request is to be bound to, known before it is signed.
+
+    It is the tally's own then, if it is of the same kind: nothing is hashed twice.
+    """
+    if algorithm is None:
+        return None
+    checksum = await checksum_of_source(source, algorithm)
+    if tally.algorithm is algorithm:
+        tally.adopt(checksum)
+    return checksum
 
 
 async def send_signed(
@@ -112,7 +147,7 @@ class RemoteObject:
         self._expired = False
         headers = dict(signed.headers)
         version = self.info.version
-        if version:
+        if version and _PINNED not in headers:
             headers["If-Match"] = version
         tls = self._tls_for(signed.url)
         asked = span if self._ranged else None
@@ -122,7 +157,7 @@ class RemoteObject:
             error = self._error_of(answer)
             self._expired = isinstance(error, ExpiredError)
             raise self._changed() if isinstance(error, PreconditionError) else error
-        self._check_version(answer.headers.get("etag"))
+        self._check_version(version_in(answer.headers))
         if self._checksum_of is not None and span.size == self.info.size:
             self._check_content(self._checksum_of(answer.headers), tally)
         if tally.moved != span.size:
@@ -139,9 +174,9 @@ class RemoteObject:
         if said is not None:
             self.info = replace(self.info, checksum=said)
 
-    def _check_version(self, etag: str | None) -> None:
+    def _check_version(self, version: str | None) -> None:
         """Servers that ignore If-Match, or gave no version before, still say what they sent."""
-        seen = (etag or "").strip('"')
+        seen = (version or "").strip('"')
         known = (self.info.version or self._etag or "").strip('"')
         if seen and known and seen != known:
             raise self._changed()

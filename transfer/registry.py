@@ -41,6 +41,7 @@ BUILTIN: dict[str, Scheme] = {
     "file": Scheme("backends.local:open_store", Style.PATH),
     "memory": Scheme("backends.memory:open_store", Style.LITERAL),
     "s3": Scheme("backends.s3:open_store", Style.LITERAL, "s3"),
+    "gs": Scheme("backends.gcs:open_store", Style.LITERAL, "gcs"),
     "mlflow-artifacts": Scheme("backends.coordinated:open_store", Style.DECODED),
     "transfer+http": Scheme("backends.coordinated:open_store", Style.DECODED),
     "transfer+https": Scheme("backends.coordinated:open_store", Style.DECODED),

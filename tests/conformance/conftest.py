@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.servers import (
     folder_coordinator,
+    gcs_emulator,
     mlflow_python,
     mlflow_server,
     moto,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "folder_coordinator",
+    "gcs_emulator",
     "mlflow_python",
     "mlflow_server",
     "moto",

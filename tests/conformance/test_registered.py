@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.conformance import suite, test_coordinated, test_local, test_memory, test_s3
+from tests.conformance import suite, test_coordinated, test_gcs, test_local, test_memory, test_s3
 from transfer.registry import BUILTIN
 
 
 def test_every_scheme_has_its_class():
     classes = [
         item
-        for module in (test_coordinated, test_local, test_memory, test_s3)
+        for module in (test_coordinated, test_gcs, test_local, test_memory, test_s3)
         for item in vars(module).values()
         if isinstance(item, type) and issubclass(item, suite.StoreConformance)
     ]
