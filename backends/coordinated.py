@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from backends.coordinator_client import Server, quoted, server_of
 from backends.mlflow import MlflowStore
-from backends.presigned import RemoteObject, check_echo, send_signed
+from backends.presigned import RemoteObject, check_echo, send_signed, version_in
 from backends.url_book import UrlBook
 from transfer.errors import ProtocolError, SourceChangedError, UploadGoneError
 from transfer.model import ObjectInfo, Page, Part, PartLimits, Receipt, Traits, Upload
@@ -149,7 +149,7 @@ class CoordinatedStore:
             # It went to the coordinator itself, which has looked already.
             return self.server.read(WireObject, answer).to_info()
         done = PutDone(
-            key=key, size=source.size, etag=answer.headers.get("etag"), checksum=tally.checksum
+            key=key, size=source.size, etag=version_in(answer.headers), checksum=tally.checksum
         )
         return (await self.server.ask("POST", f"{API_PATH}/puts/done", WireObject, done)).to_info()
 

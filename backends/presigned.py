@@ -11,20 +11,55 @@ from transfer.errors import (
     ExpiredError,
     PreconditionError,
     SourceChangedError,
+    UploadGoneError,
 )
+from transfer.sources import checksum_of_source
 from transfer.store import Origin, Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from transfer.checksums import Algorithm
     from transfer.errors import TransferError
-    from transfer.model import ObjectInfo, Span
+    from transfer.model import ObjectInfo, Span, Upload
     from transfer.store import Mover, Response, SignedRequest, Sink, Source, Tls
     from transfer.tally import Tally
 
 ErrorOf: TypeAlias = "Callable[[Response], TransferError]"
 # Asked with True when the last permission turned out to have expired.
 Sign: TypeAlias = "Callable[[bool], Awaitable[SignedRequest]]"
+# Our own name for an upload, in the object's metadata: after an ambiguous
+# Complete it tells our object from anybody else's. It begins the id of an `Upload`.
+MARK = "transfer-upload"
+MARK_LENGTH = 32
+# Google Cloud Storage names a version by its generation, beside an ETag.
+_GENERATION = "x-goog-generation"
+_PINNED = "x-goog-if-generation-match"
+
+
+def upload_id(upload: Upload) -> str:
+    """Return the store's own id of an upload; UploadGoneError for what cannot be one."""
+    if len(upload.id) <= MARK_LENGTH:
+        raise UploadGoneError(f"{upload.id!r} is no upload of this store")
+    return upload.id[MARK_LENGTH:]
+
+
+def version_in(headers: Mapping[str, str]) -> str | None:
+    """Return the version that an answer, to a read or to a write, speaks of."""
+    return headers.get(_GENERATION) or headers.get("etag")
+
+
+async def bind(source: Source, algorithm: Algorithm | None, tally: Tally) -> Checksum | None:
+    """Return the checksum that a request is to be bound to, known before it is signed.
+
+    It is the tally's own then, if it is of the same kind: nothing is hashed twice.
+    """
+    if algorithm is None:
+        return None
+    checksum = await checksum_of_source(source, algorithm)
+    if tally.algorithm is algorithm:
+        tally.adopt(checksum)
+    return checksum
 
 
 async def send_signed(
@@ -77,7 +112,7 @@ class RemoteObject:
         ranged: bool = True,
         checksum_of: Callable[[Mapping[str, str]], Checksum | None] | None = None,
         condition_of: Callable[[str], Mapping[str, str]] = lambda version: {"If-Match": version},
-        version_in: Callable[[Mapping[str, str]], str | None] = lambda said: said.get("etag"),
+        version_in: Callable[[Mapping[str, str]], str | None] = version_in,
         realm: str = "",
         place: str = "",
         look: Callable[[], Awaitable[ObjectInfo]] | None = None,
@@ -118,7 +153,7 @@ class RemoteObject:
         self._expired = False
         headers = dict(signed.headers)
         version = self.info.version
-        if version:
+        if version and _PINNED not in headers:
             headers.update(self._condition_of(version))
         tls = self._tls_for(signed.url)
         asked = span if self._ranged or span.size != self.info.size else None

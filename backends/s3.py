@@ -14,12 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from backends import s3_checksums
-from backends.presigned import RemoteObject, send_signed
+from backends.presigned import RemoteObject, bind, send_signed
 from backends.s3_access import access_by_settings
 from backends.s3_control import S3Control, modified
 from backends.s3_copies import ServerCopies, place_of
 from backends.s3_errors import error_of_answer, refused_overwrite
-from backends.s3_parts import LIFETIME, S3Parts, bind
+from backends.s3_parts import LIFETIME, S3Parts
 from backends.s3_presigner import CHECKSUM_MODE, S3Presigner, check_extra_args
 from backends.s3_xml import Document, decoded
 from backends.spool import at_hand

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backends import s3_checksums
+from backends.presigned import upload_id
 from backends.s3_control import COMPLETE_PATIENCE
-from backends.s3_presigner import upload_id
 from backends.s3_xml import Document
 from transfer.errors import (
     AccessError,

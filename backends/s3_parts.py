@@ -10,10 +10,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from backends import s3_checksums
-from backends.presigned import send_signed
+from backends.presigned import MARK, MARK_LENGTH, bind, send_signed, upload_id
 from backends.s3_control import COMPLETE_PATIENCE
 from backends.s3_errors import refused_overwrite
-from backends.s3_presigner import MARK, MARK_LENGTH, upload_id
 from backends.s3_xml import Document, parts_document
 from backends.spool import at_hand
 from transfer.errors import (
@@ -28,13 +27,12 @@ from transfer.errors import (
 from transfer.model import ObjectInfo, PartLimits, Receipt, Upload
 from transfer.review import review
 from transfer.sizes import GIB, MIB, TIB
-from transfer.sources import checksum_of_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from backends.s3 import S3Store
-    from transfer.checksums import Algorithm, Checksum
+    from transfer.checksums import Algorithm
     from transfer.model import Expected, Intent, Part
     from transfer.store import Source
     from transfer.tally import Tally
@@ -198,19 +196,6 @@ class S3Parts:
         if metadata.get(MARK) != upload.id[:MARK_LENGTH]:
             raise error
         return info
-
-
-async def bind(source: Source, algorithm: Algorithm | None, tally: Tally) -> Checksum | None:
-    """Return the checksum that a request is to be bound to, known before it is signed.
-
-    It is the tally's own then, if it is of the same kind: nothing is hashed twice.
-    """
-    if algorithm is None:
-        return None
-    checksum = await checksum_of_source(source, algorithm)
-    if tally.algorithm is algorithm:
-        tally.adopt(checksum)
-    return checksum
 
 
 def _part(upload: Upload, receipt: Receipt) -> dict[str, str | int]:

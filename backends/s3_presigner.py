@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from backends import s3_checksums
-from transfer.errors import BadKeyError, UploadGoneError, UsageError
+from backends.presigned import upload_id
+from transfer.errors import BadKeyError, UsageError
 from transfer.keys import MAX_KEY_BYTES
 from transfer.signing import presign, quote_key
 from transfer.store import SignedRequest
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from transfer.checksums import Checksum
     from transfer.model import Intent, ObjectInfo, Part, Upload
 
-# Our own name for an upload, in the object's metadata: after an ambiguous
-# Complete it tells our object from anybody else's. It begins the id of an `Upload`.
-MARK = "transfer-upload"
-MARK_LENGTH = 32
 # What would have to be sent with every part, by whoever holds its URL.
 CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
 _REFUSED_ARGS = ("SSECustomer", "ChecksumAlgorithm", "Checksum")
@@ -89,13 +86,6 @@ class S3Presigner:
             headers=headers,
         )
         return SignedRequest(method, url, headers, lifetime)
-
-
-def upload_id(upload: Upload) -> str:
-    """Return the store's own id of an upload; UploadGoneError for what cannot be one."""
-    if len(upload.id) <= MARK_LENGTH:
-        raise UploadGoneError(f"{upload.id!r} is no upload of this store")
-    return upload.id[MARK_LENGTH:]
 
 
 def check_s3_key(key: str) -> None:

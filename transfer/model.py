@@ -75,6 +75,8 @@ class Traits:
     `buffer` is what one operation under way may hold in memory, in bytes.
     `concurrent_reads` tells whether ranges of one object can be read in parallel.
     `local` means that bytes written or read do not leave this machine.
+    `range_size` is what reads are to be cut into, where somebody set that for
+    this store alone.
     """
 
     max_put: int
@@ -82,6 +84,7 @@ class Traits:
     buffer: int = 1 << 20
     concurrent_reads: bool = True
     local: bool = False
+    range_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ BUILTIN: dict[str, Scheme] = {
     "wasb": Scheme("backends.azure:open_store", Style.LITERAL, "azure"),
     "abfss": Scheme("backends.azure:open_store", Style.LITERAL, "azure"),
     "az": Scheme("backends.azure:open_store", Style.LITERAL, "azure"),
+    "gs": Scheme("backends.gcs:open_store", Style.LITERAL, "gcs"),
     "mlflow-artifacts": Scheme("backends.coordinated:open_store", Style.DECODED),
     "transfer+http": Scheme("backends.coordinated:open_store", Style.DECODED),
     "transfer+https": Scheme("backends.coordinated:open_store", Style.DECODED),

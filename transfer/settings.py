@@ -88,6 +88,15 @@ def _size(text: str) -> int:
     return size
 
 
+def _gcs_chunk(text: str) -> int:
+    """Resumable uploads go on at multiples of 256 KiB only, and MLflow asks for them both ways."""
+    size = _size(text)
+    if size % (256 * 1024):
+        msg = "write a multiple of 256 KiB"
+        raise ValueError(msg)
+    return size
+
+
 def _threshold(text: str) -> int:
     return parse_size(text)
 
@@ -408,6 +417,48 @@ class Settings:
         "none",
         "What Azure checks each part by: `md5` (Content-MD5) reads it once more, and pushes are"
         " then verified; `none` sends nothing.",
+    )
+    gcs_credentials: str | None = _setting(
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        str,
+        None,
+        "JSON file with credentials for `gs://`: of a service account, a user, or a federation.",
+        shown="those of `gcloud auth application-default login`, else the metadata server's",
+    )
+    gcs_endpoint_url: str | None = _setting(
+        "TRANSFER_GCS_ENDPOINT_URL",
+        str,
+        None,
+        "Address of Cloud Storage, such as that of a private endpoint.",
+        shown="`https://storage.googleapis.com`",
+    )
+    gcs_emulator: str | None = _setting(
+        "STORAGE_EMULATOR_HOST",
+        str,
+        None,
+        "Emulator of Cloud Storage, spoken to without credentials.",
+    )
+    gcs_upload_chunk: int = _setting(
+        "MLFLOW_GCS_UPLOAD_CHUNK_SIZE",
+        _gcs_chunk,
+        100 * MIB,
+        "Bytes that one request of a resumable upload to `gs://` sends, a multiple of 256 KiB;"
+        " where the credentials can sign URLs, files go in parts instead.",
+        shown="100 MB",
+    )
+    gcs_download_chunk: int | None = _setting(
+        "MLFLOW_GCS_DOWNLOAD_CHUNK_SIZE",
+        _gcs_chunk,
+        None,
+        "Size of a range downloaded from `gs://`, a multiple of 256 KiB.",
+        shown="`MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE`",
+    )
+    gcs_timeout: float | None = _setting(
+        "MLFLOW_GCS_DEFAULT_TIMEOUT",
+        _timeout,
+        None,
+        "The same as `MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT`, for `gs://` only.",
+        shown="`MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT`",
     )
     presigned_download_lifetime: float = _setting(
         "MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS",

@@ -54,9 +54,7 @@ def presign(
     `now` is the store's time in seconds since 1970; `lifetime` in seconds, at
     most seven days. `headers` must be sent as given.
     """
-    host, path = _place(url)
-    signed = {name.lower(): " ".join(value.split()) for name, value in (headers or {}).items()}
-    signed["host"] = host
+    signed = signed_headers(url, headers or {})
     names = ";".join(sorted(signed))
     stamp = _stamp(int(now))
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
@@ -69,8 +67,8 @@ def presign(
     }
     if credentials.token:
         granted["X-Amz-Security-Token"] = credentials.token
-    pairs = [(_quote(n), _quote(v)) for n, v in ({**(query or {}), **granted}).items()]
-    canonical = _canonical(f"{method}\n{path}", pairs, signed, names, "UNSIGNED-PAYLOAD")
+    pairs = [(quote_value(n), quote_value(v)) for n, v in ({**(query or {}), **granted}).items()]
+    canonical = canonical_request(method, url, pairs, signed)
     signature = _signature(canonical, stamp, scope, credentials, region)
     sent = "&".join([f"{n}={v}" for n, v in pairs])
     return f"{url}?{sent}&X-Amz-Signature={signature}"
@@ -91,18 +89,16 @@ def authorize(
 
     As "Authenticating Requests: Using the Authorization Header" has it.
     """
-    host, path = _place(url)
     stamp = _stamp(int(now))
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     payload = hashlib.sha256(body).hexdigest()
     sent = {**(headers or {}), "x-amz-content-sha256": payload, "x-amz-date": stamp}
     if credentials.token:
         sent["x-amz-security-token"] = credentials.token
-    signed = {name.lower(): " ".join(value.split()) for name, value in sent.items()}
-    signed["host"] = host
+    signed = signed_headers(url, sent)
     names = ";".join(sorted(signed))
-    pairs = [(_quote(n), _quote(v)) for n, v in (query or {}).items()]
-    canonical = _canonical(f"{method}\n{path}", pairs, signed, names, payload)
+    pairs = [(quote_value(n), quote_value(v)) for n, v in (query or {}).items()]
+    canonical = canonical_request(method, url, pairs, signed, payload)
     signature = _signature(canonical, stamp, scope, credentials, region)
     sent["Authorization"] = (
         f"{_ALGORITHM} Credential={credentials.access_key}/{scope},"
@@ -117,20 +113,33 @@ def quote_key(key: str) -> str:
     return quote(key, safe="/~")
 
 
-def _quote(text: str) -> str:
+def quote_value(text: str) -> str:
+    """Return a name or a value of a query, encoded as it is signed."""
     return quote(text, safe="~")
 
 
-def _canonical(
-    target: str,
+def signed_headers(url: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a request in the form that is signed, Host among them."""
+    signed = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
+    signed["host"] = _place(url)[0]
+    return signed
+
+
+def canonical_request(
+    method: str,
+    url: str,
     pairs: Iterable[tuple[str, str]],
     signed: Mapping[str, str],
-    names: str,
-    payload: str,
+    payload: str = "UNSIGNED-PAYLOAD",
 ) -> str:
+    """Return a request in the canonical form, which Google's V4 signatures share with Amazon's.
+
+    `pairs` are those of the query, encoded; `signed` come from `signed_headers`.
+    """
+    names = sorted(signed)
     query = "&".join([f"{n}={v}" for n, v in sorted(pairs)])
-    headers = "".join([f"{name}:{signed[name]}\n" for name in sorted(signed)])
-    return f"{target}\n{query}\n{headers}\n{names}\n{payload}"
+    headers = "".join([f"{name}:{signed[name]}\n" for name in names])
+    return f"{method}\n{_place(url)[1]}\n{query}\n{headers}\n{';'.join(names)}\n{payload}"
 
 
 def _signature(

@@ -286,7 +286,10 @@ class Signer(Protocol):
         ...
 
     async def sign_read(self, info: ObjectInfo, lifetime: float) -> SignedRequest:
-        """Permit reading the object; the reader adds Range, and If-Match on the version."""
+        """Permit reading the object; the reader adds Range, and If-Match on the version.
+
+        A permission with a condition of its own in its headers takes no If-Match beside it.
+        """
         ...
 
 

@@ -21,6 +21,7 @@ from tests.support.file_servers import (
 from tests.support.hdfs import hdfs
 from tests.support.servers import (
     folder_coordinator,
+    gcs_emulator,
     mlflow_python,
     mlflow_server,
     moto,
@@ -46,6 +47,7 @@ __all__ = [
     "ftp_coordinator",
     "ftp_server",
     "ftps_server",
+    "gcs_emulator",
     "hashing_ftp_server",
     "hdfs",
     "mlflow_python",

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import transfer
+from bench.servers import coordinator
+from tests.faults.harness import BUCKET, StrictGcs, in_thread
 from tests.support.servers import clean_environment
 from transfer.model import Verified
 from transfer.settings import Settings
@@ -117,3 +119,22 @@ def test_our_client_moves_trees_through_a_stock_server(mlflow_server, tmp_path):
         "deep/with space.txt": "deep/with space.txt",
         "empty": "",
     }
+
+
+@pytest.mark.parametrize("who", ["service_account", "authorized_user"])
+def test_a_stock_client_uses_cloud_storage_through_our_coordinator(
+    mlflow_python, large, tmp_path, who
+):
+    """Against our own strict server: in parts where the credentials can sign, else relayed."""
+    with in_thread(StrictGcs()) as server:
+        credentials = getattr(server, who)()
+        environ = clean_environment(server.environ_with(credentials, tmp_path))
+        with coordinator(f"gs://{BUCKET}/behind", tmp_path, environ) as address:
+            stock_client(mlflow_python, address, large, tmp_path)
+            found = statistics(address)
+    signed = who == "service_account"
+    assert server.count("UploadPart") == (7 if signed else 0)
+    assert bool(found["relayed_in"]) is not signed
+    assert bool(found["relayed_out"]) is not signed
+    assert server.objects == {}
+    assert server.open_uploads == []

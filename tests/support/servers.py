@@ -53,6 +53,7 @@ class S3Server:
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment without anybody's settings, and with some more."""
     foreign = ("TRANSFER_", "MLFLOW_", "AWS_", "AZURE_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    foreign += ("GOOGLE_", "GCE_METADATA_", "CLOUDSDK_", "STORAGE_EMULATOR_")
     kept = {n: v for n, v in os.environ.items() if not n.upper().startswith(foreign)}  # noqa: TID251
     # No test may find somebody's real account.
     kept["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -81,6 +82,19 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with running(command, log, clean_environment()):
         wait_for(url + "/moto-api/", log)
         yield S3Server(url, None)
+
+
+@pytest.fixture(scope="session")
+def gcs_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`gcp-storage-emulator`: the JSON API only; it checks no signature and no generation."""
+    url = f"http://127.0.0.1:{free_port()}"
+    log = tmp_path_factory.mktemp("gcs") / "log"
+    host, _, port = url.removeprefix("http://").partition(":")
+    command = [str(BIN / "gcp-storage-emulator"), "start", "--host", host, "--port", port]
+    command += ["--in-memory", "--default-bucket", BUCKET, "-q"]
+    with running(command, log, clean_environment()):
+        wait_for(url, log)
+        yield url
 
 
 @pytest.fixture(scope="session")

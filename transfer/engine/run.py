@@ -206,6 +206,8 @@ class Run:
         if self._options.compare_only:
             return Plan(item.info.size)
         preference = preference_of(self._settings, download=target.traits.local)
+        if target.traits.local and source.traits.range_size is not None:
+            preference = replace(preference, part_size=source.traits.range_size)
         limits = target.parts.limits if target.parts and source.traits.concurrent_reads else None
         cut = plan(item.info.size, target.traits, limits, preference, self._settings.concurrency)
         if cut.part_size is None and limits is not None and preference.multipart:

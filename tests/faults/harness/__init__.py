@@ -2,6 +2,7 @@
 
 - `StrictStore`: an S3 on a free port of this process that verifies what Amazon
   verifies, in a choice of personalities, and logs every request.
+- `StrictGcs`: a Cloud Storage in the same manner, for what no emulator checks.
 - `lies`, `lies_about_content`: what it can be told to answer instead.
 - `ChaosProxy` and `network`: a TCP proxy that breaks connections at a given byte.
 - `Clock`: time that passes by hand.
@@ -18,6 +19,7 @@ from tests.faults.harness import lies, lies_about_content, network
 from tests.faults.harness.canary import Canary
 from tests.faults.harness.chaos_proxy import ChaosProxy
 from tests.faults.harness.clock import Clock
+from tests.faults.harness.gcs import GCS, StrictGcs
 from tests.faults.harness.personality import (
     AWS,
     CEPH,
@@ -37,6 +39,7 @@ __all__ = [
     "BUCKET",
     "CEPH",
     "EXPRESS",
+    "GCS",
     "KMS",
     "NAMED",
     "R2",
@@ -46,6 +49,7 @@ __all__ = [
     "Clock",
     "Key",
     "Personality",
+    "StrictGcs",
     "StrictStore",
     "in_thread",
     "lies",

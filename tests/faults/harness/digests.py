@@ -61,3 +61,8 @@ def from_base64(text: str) -> bytes | None:
 def md5_hex(data: bytes) -> str:
     """Return the MD5 in hexadecimal digits, as ETags have it."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def md5_base64(data: bytes) -> str:
+    """Return the MD5 as headers have it."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

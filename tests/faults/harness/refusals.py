@@ -8,6 +8,7 @@ from __future__ import annotations
 
 _STATUS = {
     "AccessDenied": 403,
+    "AuthenticationRequired": 401,
     "AuthorizationHeaderMalformed": 400,
     "AuthorizationQueryParametersError": 400,
     "BadDigest": 400,
@@ -27,6 +28,7 @@ _STATUS = {
     "InvalidToken": 400,
     "InvalidURI": 400,
     "KeyTooLongError": 400,
+    "MalformedSecurityHeader": 400,
     "MalformedTrailerError": 400,
     "MalformedXML": 400,
     "MetadataTooLarge": 400,
