@@ -1,23 +1,30 @@
 """Control calls of the JSON API: what there is, what is to go.
 
+Asked by gcloud-aio-storage, on a session of ours that goes by the engine's mover.
+Its own would rewrite names that are percent-encoded.
+
 Source: "Objects" of the Cloud Storage JSON API reference.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from gcloud.aio.storage import Storage
 
 from backends.gcs_errors import error_of_answer
+from backends.gcs_session import MoverSession, encoded
 from transfer.errors import ExpiredError, ProtocolError
 from transfer.redaction import host_of
-from transfer.signing import quote_value
 from transfer.sizes import MIB
 from transfer.store import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from gcloud.aio.auth import AioSession
 
     from backends.gcs_credentials import Bearer
     from transfer.errors import TransferError
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
 _FIELDS = "name,size,generation,updated,crc32c,contentType"
 # A thousand names of 1,024 bytes, each of which may need six characters.
 _MOST = 16 * MIB
+# Who asks an emulator; the library would look for credentials.
+_NOBODY = object()
 
 
 class JsonApi:
@@ -40,7 +49,8 @@ class JsonApi:
     async def stat(self, key: str) -> Mapping[str, Any]:
         """Return the resource of an object."""
         what = f"look at gs://{self.bucket}/{key}"
-        return self.read(what, await self._ask(what, "GET", _object(key)))
+        with self._readable(what):
+            return _mapping(await self._storage(what).download_metadata(self.bucket, key))
 
     async def page(self, prefix: str, token: str | None, *, folders: bool) -> Mapping[str, Any]:
         """Return a page of resources, a thousand at most."""
@@ -54,18 +64,20 @@ class JsonApi:
         if folders:
             query["delimiter"] = "/"
         what = f"list gs://{self.bucket}/{prefix}"
-        return self.read(what, await self._ask(what, "GET", "o", query))
+        with self._readable(what):
+            return _mapping(await self._storage(what).list_objects(self.bucket, params=query))
 
     async def delete(self, key: str, *, generation: str | None = None) -> None:
         """Remove an object, or only this generation of it; NotFoundError if it is not there."""
         query = {"ifGenerationMatch": generation} if generation is not None else {}
-        await self._ask(f"delete gs://{self.bucket}/{key}", "DELETE", _object(key), query)
+        storage = self._storage(f"delete gs://{self.bucket}/{key}")
+        await storage.delete(self.bucket, key, params=query)
 
     async def open_session(
         self, key: str, resource: Mapping[str, object], query: Mapping[str, str], size: int
     ) -> Response:
         """Open a resumable upload of `size` bytes; return the answer, whatever it is."""
-        asked = _encoded({"uploadType": "resumable", "name": key, **query})
+        asked = encoded({"uploadType": "resumable", "name": key, **query})
         body = json.dumps(resource).encode()
         headers = {
             **await self.authorization(),
@@ -85,24 +97,27 @@ class JsonApi:
 
     def read(self, what: str, answer: Response) -> Mapping[str, Any]:
         """Return the object that an answer holds; ProtocolError if it is none."""
-        try:
-            found: object = json.loads(answer.body)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise ProtocolError(f"{what}: {host_of(self.endpoint)} answered what is no JSON object")
-        return found
+        with self._readable(what):
+            return _mapping(json.loads(answer.body))
 
-    async def _ask(
-        self, what: str, method: str, path: str, query: Mapping[str, str] | None = None
-    ) -> Response:
-        asked = f"?{_encoded(query)}" if query else ""
-        url = f"{self.endpoint}/storage/v1/b/{self.bucket}/{path}{asked}"
-        request = Request(method, url, await self.authorization(), most=_MOST)
-        answer = await self._mover.exchange(request)
-        if not answer.ok:
-            raise self.error(what, answer)
-        return answer
+    def _storage(self, what: str) -> Storage:
+        """Return the library's client for one call, whose errors say `what` was asked."""
+        storage = Storage(
+            token=cast("Bearer", self._bearer or _NOBODY),
+            api_root=self.endpoint,
+            api_is_dev=self._bearer is None,
+        )
+        session = MoverSession(self._mover, lambda answer: self.error(what, answer), most=_MOST)
+        storage.session = cast("AioSession", session)
+        return storage
+
+    @contextmanager
+    def _readable(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except ValueError:
+            message = f"{what}: {host_of(self.endpoint)} answered what is no JSON object"
+            raise ProtocolError(message) from None
 
     def error(self, what: str, answer: Response) -> TransferError:
         """Return the error of an answer; one for an old token is temporary: the next is new."""
@@ -112,10 +127,7 @@ class JsonApi:
         return error
 
 
-def _object(key: str) -> str:
-    return f"o/{quote(key, safe='')}"
-
-
-def _encoded(query: Mapping[str, str]) -> str:
-    """Return a query; spaces are %20, which nobody takes for a plus."""
-    return "&".join(f"{name}={quote_value(value)}" for name, value in query.items())
+def _mapping(found: object) -> Mapping[str, Any]:
+    if not isinstance(found, dict):
+        raise ValueError  # noqa: TRY004 - as the parser does
+    return found

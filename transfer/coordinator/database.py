@@ -162,8 +162,6 @@ async def open_database(uri: str, settings: Settings) -> AsyncIterator[Database]
     UnavailableError for a server that does not let us in.
     """
     url = async_url(uri)
-    if url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}:
-        await anyio.to_thread.run_sync(_make_file, Path(str(url.database)))
     try:
         engine = create_async_engine(url, **_engine_options(url, settings))
     except ModuleNotFoundError as error:
@@ -172,9 +170,9 @@ async def open_database(uri: str, settings: Settings) -> AsyncIterator[Database]
         ) from None
     except (ArgumentError, InvalidRequestError, NoSuchModuleError) as error:
         raise UsageError(f"no database behind {_shown(url)}: {error}") from None
-    if url.get_backend_name() == "sqlite":
-        _prepare_sqlite(engine)
     try:
+        if url.get_backend_name() == "sqlite":
+            await _prepare_sqlite(url, engine)
         async with _opening(url), engine.begin() as connection:
             await connection.run_sync(_upgrade)
         yield Database(engine)
@@ -244,8 +242,13 @@ def _mysql_tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _prepare_sqlite(engine: AsyncEngine) -> None:
-    """Take transactions into our own hands (SQLAlchemy's page on SQLite says how)."""
+async def _prepare_sqlite(url: URL, engine: AsyncEngine) -> None:
+    """Make the file, and take transactions into our own hands.
+
+    SQLAlchemy's page on SQLite says how.
+    """
+    if url.database not in {None, "", ":memory:"}:
+        await anyio.to_thread.run_sync(_make_file, Path(str(url.database)))
 
     def connected(connection: Any, record: object) -> None:
         del record
