@@ -92,32 +92,48 @@ def _run_arguments(to: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     chosen, peers = cases_of(options), named(options.peers)
     repeats = options.repeats or (3 if options.quick else 5)
-    before = load_average()
     base = str(options.folder or _usual_folder())
+    settings = {
+        "repeats": repeats,
+        "network": str(options.link or "loopback"),
+        "server": _SERVERS[options.server],
+        "files": _kind_of(base),
+        "load_before": load_average(),
+        "series": options.series,
+    }
+    outcome, code = Outcome(), 0
+    try:
+        _carry_out(options, Path(base), repeats, chosen, peers, outcome)
+    except (KeyboardInterrupt, SystemExit):
+        if not outcome.runs:
+            raise
+        say("interrupted: what was measured is written")
+        code = 130
+    _write(options, _results(settings, chosen, peers, outcome))
+    return code if outcome.runs else 1
+
+
+def _carry_out(  # noqa: PLR0917 - what was typed, and what it means
+    options: argparse.Namespace,
+    base: Path,
+    repeats: int,
+    chosen: Sequence[Case],
+    peers: Sequence[Peer],
+    outcome: Outcome,
+) -> None:
     with ExitStack() as stack:
         temporary = tempfile.TemporaryDirectory(prefix="transfer-bench-", dir=base)
         folder = Path(stack.enter_context(temporary))
-        certificate = make_certificate(folder, "127.0.0.1", SERVER_ADDRESS)
         bench = Bench(
             folder,
-            certificate,
+            make_certificate(folder, "127.0.0.1", SERVER_ADDRESS),
             repeats,
             verify=not options.no_verify,
             by_nginx=options.server == "nginx",
         )
         if options.link:
             bench = _over(stack.enter_context(shaped(options.link, folder)), bench)
-        outcome = carry_out(bench, chosen, peers)
-    settings = {
-        "repeats": repeats,
-        "network": str(options.link or "loopback"),
-        "server": _SERVERS[options.server],
-        "files": _kind_of(base),
-        "load_before": before,
-        "series": options.series,
-    }
-    _write(options, _results(settings, chosen, peers, outcome))
-    return 0 if outcome.runs else 1
+        carry_out(bench, chosen, peers, outcome)
 
 
 def _over(ends: Ends, bench: Bench) -> Bench:

@@ -102,16 +102,17 @@ class Bench:
             )
 
 
-def carry_out(bench: Bench, cases: Sequence[Case], peers: Sequence[Peer]) -> Outcome:
-    """Measure all cases; a peer that fails is left out of the rest of its case, by name."""
-    outcome = Outcome()
+def carry_out(bench: Bench, cases: Sequence[Case], peers: Sequence[Peer], outcome: Outcome) -> None:
+    """Measure all cases; a peer that fails is left out of the rest of its case, by name.
+
+    What there is stands in the outcome even if this is interrupted.
+    """
     present = [peer for peer in peers if peer.needs() is not None]
     for load in dict.fromkeys(case.load for case in cases):
         with files.material(bench.folder, load) as made:
             for case in [case for case in cases if case.load == load]:
                 say(case.name)
                 _carry_out(bench, case, made, present, outcome)
-    return outcome
 
 
 def _carry_out(
