@@ -17,6 +17,7 @@ from bench import cases as made_of
 from bench import compare as comparison
 from bench import plots, report
 from bench.links import SERVER_ADDRESS, check_congestion, parse_link, shaped, why_not
+from bench.nginx import missing as nginx_missing
 from bench.peers import named
 from bench.results import FOLDER, Results, load_average, machine, read
 from bench.rounds import Bench, Outcome, carry_out, say
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from bench.links import Ends
     from bench.peers import Peer
 
+_SERVERS = {"sink": "bench/sink.c, which discards what it gets", "nginx": "nginx"}
 SERIES = ("size", "parts", "connections", "files")
 
 
@@ -79,6 +81,7 @@ def _run_arguments(to: argparse.ArgumentParser) -> None:
     add("--repeats", type=int, help="runs of each peer (5)")
     add("--no-verify", action="store_true", help="skip the pass that compares stored contents")
     add("--folder", type=Path, help="where files lie (/dev/shm, else the temporary folder)")
+    add("--server", choices=("sink", "nginx"), default="sink", help="nginx: downloads of one file")
     add("--link", type=parse_link, help="DELAY_MS,LOSS_PERCENT,RATE_MBIT one way; needs root")
     add("--congestion", default="cubic,bbr", help="over the link: cubic,bbr")
     add("--name", help="of the files of results")
@@ -89,26 +92,48 @@ def _run_arguments(to: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     chosen, peers = cases_of(options), named(options.peers)
     repeats = options.repeats or (3 if options.quick else 5)
-    before = load_average()
     base = str(options.folder or _usual_folder())
-    with ExitStack() as stack:
-        temporary = tempfile.TemporaryDirectory(prefix="transfer-bench-", dir=base)
-        folder = Path(stack.enter_context(temporary))
-        certificate = make_certificate(folder, "127.0.0.1", SERVER_ADDRESS)
-        bench = Bench(folder, certificate, repeats, verify=not options.no_verify)
-        if options.link:
-            bench = _over(stack.enter_context(shaped(options.link, folder)), bench)
-        outcome = carry_out(bench, chosen, peers)
     settings = {
         "repeats": repeats,
         "network": str(options.link or "loopback"),
-        "server": "bench/sink.c, which discards what it gets",
+        "server": _SERVERS[options.server],
         "files": _kind_of(base),
-        "load_before": before,
+        "load_before": load_average(),
         "series": options.series,
     }
+    outcome, code = Outcome(), 0
+    try:
+        _carry_out(options, Path(base), repeats, chosen, peers, outcome)
+    except (KeyboardInterrupt, SystemExit):
+        if not outcome.runs:
+            raise
+        say("interrupted: what was measured is written")
+        code = 130
     _write(options, _results(settings, chosen, peers, outcome))
-    return 0 if outcome.runs else 1
+    return code if outcome.runs else 1
+
+
+def _carry_out(  # noqa: PLR0917 - what was typed, and what it means
+    options: argparse.Namespace,
+    base: Path,
+    repeats: int,
+    chosen: Sequence[Case],
+    peers: Sequence[Peer],
+    outcome: Outcome,
+) -> None:
+    with ExitStack() as stack:
+        temporary = tempfile.TemporaryDirectory(prefix="transfer-bench-", dir=base)
+        folder = Path(stack.enter_context(temporary))
+        bench = Bench(
+            folder,
+            make_certificate(folder, "127.0.0.1", SERVER_ADDRESS),
+            repeats,
+            verify=not options.no_verify,
+            by_nginx=options.server == "nginx",
+        )
+        if options.link:
+            bench = _over(stack.enter_context(shaped(options.link, folder)), bench)
+        carry_out(bench, chosen, peers, outcome)
 
 
 def _over(ends: Ends, bench: Bench) -> Bench:
@@ -123,7 +148,11 @@ def _over(ends: Ends, bench: Bench) -> Bench:
 
 def cases_of(options: argparse.Namespace) -> list[Case]:
     """Return the cases that the arguments ask for; ValueError for words that mean nothing."""
-    directions = _words(options.direction, ("up", "down"))
+    directions, loads = _words(options.direction, ("up", "down")), loads_of(options)
+    if options.server == "nginx":
+        directions, loads = ["down"], [load for load in loads if not load.many]
+        if nginx_missing() or options.link or not loads:
+            raise ValueError(nginx_missing() or "nginx serves single files, over loopback")
     transports = _words(options.transport, ("plain", "tls"))
     congestions = [""]
     if options.link:
@@ -132,7 +161,7 @@ def cases_of(options: argparse.Namespace) -> list[Case]:
             raise ValueError(reason)
         congestions = options.congestion.split(",")
         check_congestion(congestions)
-    return made_of.cases(loads_of(options), directions, transports, congestions)
+    return made_of.cases(loads, directions, transports, congestions)
 
 
 def loads_of(options: argparse.Namespace) -> list[Load]:

@@ -43,6 +43,7 @@ int main(int count, char **arguments) {
     child = fork();
     if (child == 0) {
         setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing goes on when a benchmark is interrupted */
         execvp(arguments[3], arguments + 3);
         perror(arguments[3]);
         _exit(127);

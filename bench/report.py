@@ -31,17 +31,22 @@ what to distrust: [bench/NOTES.md](../bench/NOTES.md).
 
 
 def wanted(folder: Path = FOLDER) -> dict[Path, str]:
-    """Return what each file must say; the README only if it has a place for it."""
+    """Return what each file must say; the README only if it has a place for it.
+
+    Raises ValueError if nothing has been measured.
+    """
     paths = sorted(folder.glob("*.json"), reverse=True)
     kept = {path.stem: read(path) for path in paths}
+    if not kept:
+        msg = f"no results in {folder}: python -m bench makes some"
+        raise ValueError(msg)
     text = _INTRODUCTION + "\n".join(document(found, name) for name, found in kept.items())
-    made = {DOCUMENT: text if kept else _INTRODUCTION + "Nothing has been kept yet.\n"}
+    made = {DOCUMENT: text}
     readme = README.read_text()
     if BEGIN in readme:
-        newest = max(kept.values(), key=lambda found: found.when, default=None)
+        newest = max(kept.values(), key=lambda found: found.when)
         before, _, rest = readme.partition(BEGIN)
-        made[README] = before + BEGIN + (excerpt(newest) if newest else "") + END
-        made[README] += rest.partition(END)[2]
+        made[README] = before + BEGIN + excerpt(newest) + END + rest.partition(END)[2]
     return made
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from bench import material as files
 from bench.cases import turns
 from bench.measuring import ClientError, measure
+from bench.nginx import Nginx, nginx
 from bench.peers import Task, environment
-from bench.sinks import BUCKET, sink
+from bench.sinks import BUCKET, Sink, sink
 from transfer.sizes import MIB
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bench.cases import Case
     from bench.material import Material
     from bench.peers import Peer
-    from bench.sinks import Certificate, Sink
+    from bench.sinks import Certificate
 
 # A client that is slower than this, in bytes per second, is ended.
 SLOWEST = 4 * MIB
@@ -77,12 +78,16 @@ class Bench:
     client_prefix: tuple[str, ...] = ()
     server_prefix: tuple[str, ...] = ()
     use_congestion: Callable[[str], None] | None = None
+    by_nginx: bool = False
 
     @contextmanager
-    def server(self, *, keep: bool = False) -> Iterator[Sink]:
-        """Run a sink; what a keeping one has stored is removed at the end."""
+    def server(self, *, keep: bool = False) -> Iterator[Sink | Nginx]:
+        """Run a server; what a keeping sink has stored is removed at the end."""
         kept = self.folder / "kept"
         with ExitStack() as stack:
+            if self.by_nginx:
+                yield stack.enter_context(nginx(self.folder, self.certificate))
+                return
             if keep:
                 kept.mkdir()
                 stack.callback(shutil.rmtree, kept)
@@ -97,16 +102,17 @@ class Bench:
             )
 
 
-def carry_out(bench: Bench, cases: Sequence[Case], peers: Sequence[Peer]) -> Outcome:
-    """Measure all cases; a peer that fails is left out of the rest of its case, by name."""
-    outcome = Outcome()
+def carry_out(bench: Bench, cases: Sequence[Case], peers: Sequence[Peer], outcome: Outcome) -> None:
+    """Measure all cases; a peer that fails is left out of the rest of its case, by name.
+
+    What there is stands in the outcome even if this is interrupted.
+    """
     present = [peer for peer in peers if peer.needs() is not None]
     for load in dict.fromkeys(case.load for case in cases):
         with files.material(bench.folder, load) as made:
             for case in [case for case in cases if case.load == load]:
                 say(case.name)
                 _carry_out(bench, case, made, present, outcome)
-    return outcome
 
 
 def _carry_out(
@@ -134,7 +140,7 @@ class _Turns:
     """The runs of one case against one server."""
 
     bench: Bench
-    server: Sink
+    server: Sink | Nginx
     case: Case
     made: Material
     outcome: Outcome
@@ -184,7 +190,7 @@ class _Turns:
         case, server = self.case, self.server
         server.reset()
         task = _task(self.bench, server, case, self.made)
-        if peer.name == "curl":
+        if peer.name == "curl" and isinstance(server, Sink):
             task = _helped(task, server, self.made)
         command, env = peer.command(task), environment(peer, task)
         limit = max(60, case.load.bytes / SLOWEST)
@@ -193,7 +199,7 @@ class _Turns:
         cost = measure(command, env, task.folder, prefix=prefix, limit=limit)
         used, counts = server.cpu() - before, server.counts()
         if peer.name == "curl":
-            _finish(task, server)
+            _finish(task, server if isinstance(server, Sink) else None)
         checks = [text for name, text in _CHECKS.items() if counts[name]]
         return Run(
             case.name,
@@ -215,11 +221,13 @@ class _Turns:
     def _wrong(self, target: Path, *, kept: bool) -> str | None:
         if not self.case.upload:
             return files.downloaded_wrong(self.made, target)
+        if isinstance(self.server, Nginx):
+            return "nginx takes no uploads here"
         wrong = files.uploaded_wrong(self.case.load, self.made, self.server.sizes())
         return wrong or (files.stored_wrong(self.made, self.server) if kept else None)
 
 
-def _task(bench: Bench, server: Sink, case: Case, made: Material) -> Task:
+def _task(bench: Bench, server: Sink | Nginx, case: Case, made: Material) -> Task:
     target = bench.folder / "target"
     local = f"{target}/" if made.many else str(target / made.names[0])
     return Task(
@@ -246,9 +254,9 @@ def _helped(task: Task, server: Sink, made: Material) -> Task:
     return Task(**(fields | {"cut": tuple(cut), "upload_id": upload}))
 
 
-def _finish(task: Task, server: Sink) -> None:
+def _finish(task: Task, server: Sink | None) -> None:
     """Complete curl's upload, or join the ranges that it has fetched."""
-    if task.upload_id:
+    if task.upload_id and server is not None:
         path = f"/{BUCKET}/{task.key}?uploadId={task.upload_id}"
         listed = server.ask("GET", path).decode()
         document = "".join(

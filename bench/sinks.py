@@ -137,12 +137,15 @@ def sink(
 def _wait_for(own: Path, log: Path, seconds: float = 10) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
+        probe = Local(own)
         try:
-            Local(own).connect()
+            probe.connect()
         except OSError:
             time.sleep(0.02)
         else:
             return
+        finally:
+            probe.close()
     raise RuntimeError(f"the sink has not started: {log.read_text()}")
 
 
