@@ -153,22 +153,16 @@ class SftpStore:
                     path = await self.path_of(info.key, session)
                     file = await session.open(path, asyncssh.FXF_READ)
                 check = partial(self._check, session, file, info)
-                try:
+                async with self.closing(session, file) as opened:
                     await check()
                     timeout = self.stall_timeout
-                    opened = OpenedFile(file, session.block)
                     await download(opened, span, sink, tally, stall_timeout=timeout, check=check)
-                except StalledError:
-                    session.drop()
-                    raise
-                finally:
-                    await self.close(session, file)
 
     async def fill(
         self,
         session: Session,
         unfinished: Partial,
-        file: asyncssh.SFTPClientFile,
+        opened: OpenedFile,
         source: Source,
         tally: Tally,
         *,
@@ -176,27 +170,33 @@ class SftpStore:
     ) -> None:
         """Write a source into an open file; DiskFullError where that is why it failed."""
         try:
-            opened = OpenedFile(file, session.block)
             await upload(source, opened, start, tally, self.stall_timeout)
-        except StalledError:
-            session.drop()
-            raise
         except asyncssh.SFTPFailure:
             with session.within(self.patience):
                 await sftp_partial.explain_failure(session, unfinished.path, unfinished.folder)
             raise
 
-    async def close(self, session: Session, file: asyncssh.SFTPClientFile) -> None:
-        """Close a file: when the server has said so, nothing more of it is written.
+    @asynccontextmanager
+    async def closing(
+        self, session: Session, file: asyncssh.SFTPClientFile
+    ) -> AsyncIterator[OpenedFile]:
+        """Close a file in the end: when the server has said so, nothing more of it is written.
 
-        A connection on which it does not say so is cut.
+        Some servers put a file away only then, which takes its time. After an
+        error they get a moment; a connection on which no answer comes is cut.
         """
-        closed = False
-        with anyio.move_on_after(_CLEAN_UP, shield=True), suppress(*LIBRARY_ERRORS):
+        try:
+            yield OpenedFile(file, session.block)
+        except BaseException:
+            closed = False
+            with anyio.move_on_after(_CLEAN_UP, shield=True), suppress(*LIBRARY_ERRORS):
+                await file.close()
+                closed = True
+            if not closed:
+                session.drop()
+            raise
+        with session.within(_SYNC_PATIENCE):
             await file.close()
-            closed = True
-        if not closed:
-            session.drop()
 
     async def sync(self, session: Session, file: asyncssh.SFTPClientFile) -> None:
         """Make a file durable, if that is asked for and the server can."""
@@ -232,13 +232,11 @@ class SftpStore:
     ) -> asyncssh.SFTPAttrs:
         with session.within(self.patience):
             file = await sftp_partial.create(session, unfinished)
-        try:
-            await self.fill(session, unfinished, file, source, tally)
+        async with self.closing(session, file) as opened:
+            await self.fill(session, unfinished, opened, source, tally)
             await self.sync(session, file)
             with session.within(self.patience):
                 found = await file.stat()
-        finally:
-            await self.close(session, file)
         if found.size != source.size:
             raise DamagedInTransitError(
                 f"{unfinished.path}: {found.size} bytes arrived, {source.size} were sent"

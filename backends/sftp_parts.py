@@ -16,7 +16,7 @@ import asyncssh
 from backends import sftp_partial
 from backends.partial_file import etag_of
 from backends.sftp_attributes import info_of
-from backends.sftp_bytes import OpenedFile, download
+from backends.sftp_bytes import download
 from backends.sftp_errors import sftp_errors
 from backends.sftp_partial import Partial
 from transfer.errors import (
@@ -85,11 +85,9 @@ class SftpParts:
     async def _allocate(self, session: Session, unfinished: Partial, size: int) -> None:
         with session.within(self._store.patience):
             file = await sftp_partial.create(session, unfinished)
-            try:
+            async with self._store.closing(session, file):
                 await sftp_partial.check_space(session, unfinished.path, unfinished.folder, size)
                 await file.truncate(size)
-            finally:
-                await self._store.close(session, file)
 
     async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
         """Go on with the upload given, if its file is still there."""
@@ -104,14 +102,12 @@ class SftpParts:
                 with session.within(store.patience):
                     unfinished = await self._partial(upload, session)
                     file = await sftp_partial.begin(session, unfinished)
-                try:
+                async with store.closing(session, file) as opened:
                     with session.within(store.patience):
                         await self._doubt(session, unfinished, part.number)
                     await store.fill(
-                        session, unfinished, file, source, tally, start=part.span.start
+                        session, unfinished, opened, source, tally, start=part.span.start
                     )
-                finally:
-                    await store.close(session, file)
                 checksum = tally.checksum
                 receipt = Receipt(part.number, tally.moved, etag_of(checksum), checksum)
                 with session.within(store.patience):
@@ -174,18 +170,14 @@ class SftpParts:
                 with session.within(store.patience):
                     file = await session.open(unfinished.temporary, asyncssh.FXF_READ)
                 try:
-                    await download(
-                        OpenedFile(file, session.block),
-                        span,
-                        NullSink(),
-                        tally,
-                        stall_timeout=store.stall_timeout,
-                        check=_no_check,
-                    )
+                    async with store.closing(session, file) as opened:
+                        timeout = store.stall_timeout
+                        sink = NullSink()
+                        await download(
+                            opened, span, sink, tally, stall_timeout=timeout, check=_no_check
+                        )
                 except SourceChangedError:
                     return False
-                finally:
-                    await store.close(session, file)
         return tally.checksum == wanted
 
     async def complete(
@@ -239,12 +231,10 @@ class SftpParts:
         store = self._store
         with session.within(store.patience):
             file = await sftp_partial.begin(session, unfinished)
-        try:
+        async with store.closing(session, file):
             await store.sync(session, file)
             with session.within(store.patience):
                 found = await file.stat()
-        finally:
-            await store.close(session, file)
         if found.size != expected.size:
             raise IntegrityError(
                 f"{unfinished.path}: {found.size} bytes arrived, {expected.size} were expected"

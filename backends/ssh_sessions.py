@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MOST_CONNECTIONS = 4
 # A server that says nothing at all for so many seconds, times three, is gone.
 _KEEPALIVE = 15
+# Where the user has no wish of their own: what processors have instructions for comes first.
+_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 # What every server takes in one request (draft-ietf-secsh-filexfer-02, section 3).
 _SAFE_BLOCK = 32 * 1024
 # The library's own value for a server that says nothing of its limits.
@@ -194,6 +196,10 @@ async def _options(authority: Authority) -> asyncssh.SSHClientConnectionOptions:
     try:
         options: asyncssh.SSHClientConnectionOptions
         options = await asyncssh.SSHClientConnectionOptions.construct(**given)
+        if options.config.get("Ciphers") is None:
+            options = await asyncssh.SSHClientConnectionOptions.construct(
+                options, encryption_algs=_CIPHERS
+            )
     except (asyncssh.ConfigParseError, asyncssh.KeyImportError, ValueError, OSError) as error:
         raise UsageError(f"the ssh configuration or a key in it cannot be used: {error}") from error
     return options

@@ -1,0 +1,192 @@
+"""The command between this machine and servers of files, directly and through a coordinator."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.servers import BIN, coordinator
+from tests.support.file_servers import (
+    FTP_PASSWORD,
+    FTP_USER,
+    ftp_server,
+    ftps_server,
+    rclone_ssh,
+    sshd,
+    vsftpd_server,
+)
+from tests.support.servers import clean_environment
+
+pytestmark = pytest.mark.servers
+
+__all__ = ["ftp_server", "ftps_server", "rclone_ssh", "sshd", "vsftpd_server"]
+
+MIB = 1 << 20
+NAMES = [
+    "plain",
+    "with space.bin",
+    "100%25.bin",
+    "what?#.bin",
+    "star*[ab].bin",
+    "-rf",
+    " around ",
+    "ünï-名前.bin",
+    ".hidden",
+    "deep/er/and deeper/file",
+    "x" * 200,
+]
+SERVERS = ["sshd", "rclone_ssh", "ftp_server", "ftps_server", "vsftpd_server"]
+
+
+@pytest.fixture(params=SERVERS)
+def server(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def environ(server, tmp_path):
+    given = {"TRANSFER_STORE_PASSWORD": FTP_PASSWORD, "XDG_STATE_HOME": str(tmp_path / "state")}
+    environ = clean_environment(server.environ | given)
+    environ.pop("SSH_AUTH_SOCK", None)
+    return environ
+
+
+@pytest.fixture
+def place(server, request):
+    """A folder of the server, by a URL without a password."""
+    user = f"{FTP_USER}@" if f"{FTP_USER}:" in server.url else ""
+    root = f"{server.url.partition('//')[0]}//{user}{server.url.rpartition('@')[2]}"
+    if "@" not in server.url or not user:
+        root = server.url
+    return f"{root.rstrip('/')}/{request.node.name.partition('[')[0]}"
+
+
+def transfer(environ, *words, code=0):
+    """Run the command; return what it says."""
+    done = subprocess.run(
+        [BIN / "transfer", *map(str, words)],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == code, said
+    assert "Traceback" not in said
+    assert FTP_PASSWORD not in said
+    return said
+
+
+def tree_of(folder: Path):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def make_tree(folder: Path) -> Path:
+    for name in NAMES:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(1000) + name.encode())
+    (folder / "large.bin").write_bytes(os.urandom(40 * MIB + 7))
+    return folder
+
+
+def there_and_back(environ, place, tmp_path):
+    tree = make_tree(tmp_path / "tree")
+    transfer(environ, "push", f"{tree}/", f"{place}/")
+    transfer(environ, "pull", f"{place}/", tmp_path / "back")
+    assert tree_of(tmp_path / "back") == tree_of(tree)
+
+
+def test_a_tree_goes_there_and_back(server, environ, place, tmp_path):
+    there_and_back(environ, place, tmp_path)
+    assert not list(server.folder.rglob(".transfer-*"))
+
+
+def test_a_tree_goes_through_a_coordinator(server, environ, place, tmp_path):
+    with coordinator(place, tmp_path, environ) as address:
+        client = clean_environment({"XDG_STATE_HOME": str(tmp_path / "state")})
+        there_and_back(client, f"transfer+http://{address}", tmp_path)
+    log = (tmp_path / "coordinator.log").read_text()
+    assert FTP_PASSWORD not in log
+    assert "Traceback" not in log
+    assert not list(server.folder.rglob(".transfer-*"))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("server", ["rclone_ssh", "ftp_server"], indirect=True)
+def test_what_passes_through_a_coordinator_is_not_kept_in_memory(environ, place, tmp_path):
+    source = tmp_path / "source.bin"
+    with source.open("wb") as file:
+        file.truncate(192 * MIB)
+    with coordinator(place, tmp_path, environ) as address:
+        client = clean_environment({"XDG_STATE_HOME": str(tmp_path / "state")})
+        with Watch(address) as watch:
+            transfer(client, "push", source, f"transfer+http://{address}/big.bin")
+            transfer(client, "pull", f"transfer+http://{address}/big.bin", tmp_path / "copy.bin")
+    assert (tmp_path / "copy.bin").stat().st_size == 192 * MIB
+    assert 0 < watch.grown < 96 * MIB
+
+
+class Watch:
+    """By how much the coordinator at an address grows, in bytes of memory that it uses."""
+
+    def __init__(self, address: str) -> None:
+        port = address.rpartition(":")[2].encode()
+        [self._status] = [
+            path.parent / "status"
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if {b"serve", b"--port", port} <= set(_words(path))
+        ]
+        self._first = self._used()
+        self.grown = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+
+    def _look(self):
+        while not self._over.is_set():
+            self.grown = max(self.grown, self._used() - self._first)
+            time.sleep(0.05)
+
+    def _used(self) -> int:
+        [line] = [text for text in self._status.read_text().splitlines() if "VmRSS" in text]
+        return int(line.split()[1]) * 1024
+
+
+def _words(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+@pytest.mark.parametrize("server", ["ftp_server", "sshd"], indirect=True)
+def test_what_goes_wrong_is_one_line(server, environ, place, tmp_path):
+    source = tmp_path / "a"
+    source.write_bytes(b"a")
+    wrong = environ | {"TRANSFER_STORE_PASSWORD": "wrong", "HOME": str(tmp_path)}
+    said = transfer(wrong, "push", source, f"{place}/a", code=4 if "ftp:" in place[:4] else 1)
+    assert "does not let" in said or "530" in said or "ssh-keyscan" in said
+    gone = place.replace(f":{server.port}", ":1")
+    said = transfer(environ | {"TRANSFER_ATTEMPTS": "1"}, "push", source, f"{gone}/a", code=5)
+    assert "connect to 127.0.0.1:1" in said
+    said = transfer(environ, "pull", f"{place}/nothing", tmp_path / "b", code=3)
+    assert len([line for line in said.splitlines() if "transfer:" in line]) == 1
