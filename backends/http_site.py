@@ -17,6 +17,7 @@ from backends.http_answers import error_of_answer
 from backends.logins import authorization
 from transfer.errors import UsageError
 from transfer.redaction import redact
+from transfer.sizes import MIB
 from transfer.store import Request, Tls
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from transfer.errors import TransferError
     from transfer.settings import Settings
-    from transfer.store import Mover, Response, Sink, Source
+    from transfer.store import Mover, Response, Source
     from transfer.tally import Tally
 
 _SCHEMES = {"http": "http", "https": "https", "webdav": "http", "webdavs": "https"}
@@ -63,14 +64,20 @@ class Site:
         headers: Mapping[str, str] | None = None,
         *,
         body: bytes = b"",
-        sink: Sink | None = None,
+        most: int = MIB,
     ) -> Response:
         """Make a request without an object in it; return the answer, whatever its status."""
         said = {**self.headers, **(headers or {})}
         request = Request(
-            method, self.url(key), said, patience=self.timeout, tls=self.tls, body=body
+            method,
+            self.url(key),
+            said,
+            patience=self.timeout,
+            tls=self.tls,
+            body=body,
+            most=most,
         )
-        return await self.mover.exchange(request, sink=sink)
+        return await self.mover.exchange(request)
 
     async def send(
         self, key: str, headers: Mapping[str, str], source: Source, tally: Tally
