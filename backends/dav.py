@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from backends.dav_xml import PROPFIND, Entry, read_multistatus
 from backends.http_answers import is_dav, leads_to_folder
+from backends.http_site import PATIENCE
 from backends.partial_file import is_ours
 from transfer.errors import (
     ConnectionLostError,
@@ -134,7 +135,7 @@ class Dav:
 
     async def _move(self, temporary: str, key: str, *, no_clobber: bool) -> Response:
         headers = {"Destination": self._site.url(key), "Overwrite": "F" if no_clobber else "T"}
-        answer = await self._site.ask("MOVE", temporary, headers)
+        answer = await self._site.ask("MOVE", temporary, headers, patience=PATIENCE)
         if answer.status >= 500:
             raise self._site.error("write", key, answer)
         return answer

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 _SCHEMES = {"http": "http", "https": "https", "webdav": "http", "webdavs": "https"}
 _PORTS = {"http": 80, "https": 443}
-# A server may check or copy what it got before it answers.
-_PUT_PATIENCE = 900.0
+# A server may check or copy a whole object before it answers; in seconds.
+PATIENCE = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Site:
         *,
         body: bytes = b"",
         most: int = MIB,
+        patience: float | None = None,
     ) -> Response:
         """Make a request without an object in it; return the answer, whatever its status."""
         said = {**self.headers, **(headers or {})}
@@ -72,7 +73,7 @@ class Site:
             method,
             self.url(key),
             said,
-            patience=self.timeout,
+            patience=patience or self.timeout,
             tls=self.tls,
             body=body,
             most=most,
@@ -87,7 +88,7 @@ class Site:
             "PUT",
             self.url(key),
             {**self.headers, **headers},
-            patience=_PUT_PATIENCE,
+            patience=PATIENCE,
             tls=self.tls,
         )
         answer = await self.mover.exchange(request, source=source, tally=tally)
