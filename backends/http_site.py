@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from backends.dav_xml import encoded
 from backends.http_answers import error_of_answer
-from backends.logins import authorization
+from backends.logins import authorization, basic
 from transfer.errors import UsageError
 from transfer.redaction import redact
 from transfer.sizes import MIB
@@ -119,6 +119,9 @@ def site_of(root: str, settings: Settings, mover: Mover) -> Site:
 
 
 def _headers(user: str, settings: Settings, *, tracked: bool) -> dict[str, str]:
+    if user and ":" not in user and settings.store_password:
+        # In the URL, it would stand in the list of processes.
+        return basic(unquote(user), settings.store_password)
     return authorization(settings, user) if user or tracked else {}
 
 
