@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from backends.dav_xml import PROPFIND, Entry, read_multistatus
 from backends.http_answers import is_dav, leads_to_folder
+from backends.http_site import PATIENCE
 from backends.partial_file import is_ours
 from transfer.errors import (
     ConnectionLostError,
@@ -25,12 +26,9 @@ from transfer.errors import (
     UnavailableError,
 )
 from transfer.model import ObjectInfo
-from transfer.sizes import MIB, format_size
-from transfer.sources import BytesSink
+from transfer.sizes import MIB
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from backends.http_site import Site
     from transfer.errors import TransferError
     from transfer.store import Response
@@ -137,7 +135,7 @@ class Dav:
 
     async def _move(self, temporary: str, key: str, *, no_clobber: bool) -> Response:
         headers = {"Destination": self._site.url(key), "Overwrite": "F" if no_clobber else "T"}
-        answer = await self._site.ask("MOVE", temporary, headers)
+        answer = await self._site.ask("MOVE", temporary, headers, patience=PATIENCE)
         if answer.status >= 500:
             raise self._site.error("write", key, answer)
         return answer
@@ -159,13 +157,11 @@ class Dav:
         )
 
     async def _propfind(self, key: str, depth: str) -> list[Entry] | None:
-        sink = _Listing(self._site.shown(key)) if depth == "1" else None
         answer = await self._site.ask(
-            "PROPFIND", key, {**_XML, "Depth": depth}, body=PROPFIND, sink=sink
+            "PROPFIND", key, {**_XML, "Depth": depth}, body=PROPFIND, most=_LARGEST_LISTING
         )
         if answer.status == 207:
-            body = bytes(sink.data) if sink else answer.body
-            return await anyio.to_thread.run_sync(read_multistatus, body)
+            return await anyio.to_thread.run_sync(read_multistatus, answer.body)
         if answer.status in {404, 410} or (depth == "1" and answer.status == 409):
             return None
         if leads_to_folder(self._site.url(key), answer):
@@ -213,21 +209,6 @@ class Kinds:
         if failed or 300 <= answer.status < 400:
             raise self._site.error("ask", folder, answer)
         return is_dav(answer)
-
-
-class _Listing(BytesSink):
-    """Collects an answer, up to a limit."""
-
-    def __init__(self, where: str) -> None:
-        super().__init__()
-        self._where = where
-
-    async def write(self, offset: int, data: Buffer) -> None:
-        await super().write(offset, data)
-        if len(self.data) > _LARGEST_LISTING:
-            raise ProtocolError(
-                f"{self._where}: a listing of more than {format_size(_LARGEST_LISTING)}"
-            )
 
 
 def _parent(folder: str) -> str:

@@ -25,6 +25,7 @@ from backends.http_answers import (
     gives_ranges,
     info_of_head,
     leads_to_folder,
+    versions_differ,
 )
 from backends.http_site import Site, site_of
 from backends.partial_file import is_ours
@@ -127,7 +128,7 @@ class HttpStore:
         found = info
         if found is None or found.version is None or self._ranges is None:
             found = await self._head(key)
-        if info is not None and info.version and found.version != info.version:
+        if info is not None and versions_differ(info.version, found.version):
             raise SourceChangedError(f"{self._site.shown(key)} was replaced since it was listed")
         yield _Opened(self._site, found, ranged=self._ranges is True)
 
@@ -151,8 +152,9 @@ class HttpStore:
 
     async def clean_up(self) -> None:
         """Try once more to remove temporary files that an outage has left."""
-        for temporary in tuple(self._left):
-            await self._discard(temporary)
+        with anyio.move_on_after(_TO_CLEAN_UP, shield=True), suppress(TransferError):
+            for temporary in tuple(self._left):
+                await self._remove(temporary)
 
     async def _put_and_move(
         self, key: str, source: Source, tally: Tally, headers: dict[str, str], intent: Intent

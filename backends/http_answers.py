@@ -82,6 +82,13 @@ def answered_version(asked: str | None, headers: Mapping[str, str]) -> str | Non
     return headers.get("last-modified")
 
 
+def versions_differ(one: str | None, other: str | None) -> bool:
+    """Whether two versions contradict each other; an ETag and a date cannot."""
+    if one is None or other is None or one.startswith('"') is not other.startswith('"'):
+        return False
+    return one != other
+
+
 def checksum_of(headers: Mapping[str, str]) -> Checksum | None:
     """Return the checksum of a whole object, from whichever header has one.
 

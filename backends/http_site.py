@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from backends.dav_xml import encoded
 from backends.http_answers import error_of_answer
-from backends.logins import authorization
+from backends.logins import authorization, basic
 from transfer.errors import UsageError
 from transfer.redaction import redact
+from transfer.sizes import MIB
 from transfer.store import Request, Tls
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
     from transfer.errors import TransferError
     from transfer.settings import Settings
-    from transfer.store import Mover, Response, Sink, Source
+    from transfer.store import Mover, Response, Source
     from transfer.tally import Tally
 
 _SCHEMES = {"http": "http", "https": "https", "webdav": "http", "webdavs": "https"}
 _PORTS = {"http": 80, "https": 443}
-# A server may check or copy what it got before it answers.
-_PUT_PATIENCE = 900.0
+# A server may check or copy a whole object before it answers; in seconds.
+PATIENCE = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,21 @@ class Site:
         headers: Mapping[str, str] | None = None,
         *,
         body: bytes = b"",
-        sink: Sink | None = None,
+        most: int = MIB,
+        patience: float | None = None,
     ) -> Response:
         """Make a request without an object in it; return the answer, whatever its status."""
         said = {**self.headers, **(headers or {})}
         request = Request(
-            method, self.url(key), said, patience=self.timeout, tls=self.tls, body=body
+            method,
+            self.url(key),
+            said,
+            patience=patience or self.timeout,
+            tls=self.tls,
+            body=body,
+            most=most,
         )
-        return await self.mover.exchange(request, sink=sink)
+        return await self.mover.exchange(request)
 
     async def send(
         self, key: str, headers: Mapping[str, str], source: Source, tally: Tally
@@ -80,7 +88,7 @@ class Site:
             "PUT",
             self.url(key),
             {**self.headers, **headers},
-            patience=_PUT_PATIENCE,
+            patience=PATIENCE,
             tls=self.tls,
         )
         answer = await self.mover.exchange(request, source=source, tally=tally)
@@ -111,6 +119,9 @@ def site_of(root: str, settings: Settings, mover: Mover) -> Site:
 
 
 def _headers(user: str, settings: Settings, *, tracked: bool) -> dict[str, str]:
+    if user and ":" not in user and settings.store_password:
+        # In the URL, it would stand in the list of processes.
+        return basic(unquote(user), settings.store_password)
     return authorization(settings, user) if user or tracked else {}
 
 

@@ -382,7 +382,8 @@ class Settings:
         "TRANSFER_STORE_PASSWORD",
         str,
         None,
-        "Password for `sftp://` and `ftp://`, where the URL has none.",
+        "Password for `sftp://`, `ftp://`, `http://` and `https://`, where the URL names a user and"
+        " has none.",
         secret=True,
     )
     azure_connection_string: str | None = _setting(

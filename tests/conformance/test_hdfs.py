@@ -11,6 +11,8 @@ class TestHdfs(StoreConformance):
     """Against a NameNode and a DataNode of Hadoop."""
 
     schemes = ("hdfs",)
+    shown = "`hdfs://`"
+    against = "Hadoop 2.7.3"
 
     @pytest.mark.parametrize("name", [name for name in AWKWARD if ":" not in name])
     async def test_awkward_names_are_names(self, store, room, name):

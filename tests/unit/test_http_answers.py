@@ -12,6 +12,7 @@ from backends.http_answers import (
     is_dav,
     leads_to_folder,
     version_of,
+    versions_differ,
 )
 from transfer.errors import (
     AccessError,
@@ -50,6 +51,14 @@ def test_an_answer_tells_the_version_in_the_way_it_was_asked():
     assert answered_version('"y"', headers) == '"x"'
     assert answered_version(LATER, headers) == DATE
     assert answered_version(None, {"etag": 'W/"x"'}) is None
+
+
+def test_versions_of_different_kinds_do_not_contradict_each_other():
+    assert versions_differ('"x"', '"y"')
+    assert versions_differ(DATE, LATER)
+    assert not versions_differ('"x"', '"x"')
+    assert not versions_differ('"x"', DATE)
+    assert not versions_differ(None, '"x"')
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,14 @@ def test_the_urls_own_user_wins():
     assert found.headers["Authorization"].startswith("Basic ")
 
 
+def test_a_password_may_come_from_the_environment_but_only_for_a_user_that_is_named():
+    environ = {"TRANSFER_STORE_PASSWORD": "p@ss"}
+    expected = "Basic " + base64.b64encode(b"ann:p@ss").decode()
+    assert site("https://ann@h", **environ).headers == {"Authorization": expected}
+    assert site("https://h", **environ).headers == {}
+    assert site("https://ann:own@h", **environ).headers != {"Authorization": expected}
+
+
 def test_trust_has_settings_of_its_own():
     found = site("https://h", TRANSFER_HTTP_CA_BUNDLE="/ca", TRANSFER_HTTP_INSECURE_TLS="true")
     assert (found.tls.ca_file, found.tls.verify) == ("/ca", False)
