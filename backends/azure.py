@@ -18,7 +18,6 @@ think over thousands of blocks, has 600 s before its first byte.
 
 from __future__ import annotations
 
-import logging
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 
     from backends.azure_access import Access, KeyRing
     from transfer.model import Intent
-    from transfer.settings import Settings
     from transfer.store import Context, Mover, OpenObject, Response, Signer, Source, Store
     from transfer.tally import Tally
 
@@ -70,7 +68,7 @@ async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
     tls = Tls(verify=not settings.tracking_insecure_tls, ca_file=settings.tracking_server_cert)
     async with open_access(account, place.container, mover, tls) as (access, keys):
         signer: Signer | None = None
-        if keys is not None and context.confined and await _signs(keys, settings):
+        if keys is not None and context.confined and await _signs(keys, context):
             endpoint = settings.public_endpoint_url or account.endpoint
             signer = AzureSigner(keys, endpoint, place.container)
         yield AzureStore(
@@ -85,14 +83,12 @@ async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
         )
 
 
-async def _signs(keys: KeyRing, settings: Settings) -> bool:
+async def _signs(keys: KeyRing, context: Context) -> bool:
     """Whether there is a key to sign with; an identity may not be permitted to get one."""
     try:
-        await keys.current(settings.url_lifetime)
+        await keys.current(context.settings.url_lifetime)
     except AccessError as error:
-        logging.getLogger("transfer.azure").warning(
-            "no presigned URLs, bytes go through this process: %s", error
-        )
+        context.notify(f"no presigned URLs, bytes go through this process: {error}")
         return False
     return True
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import logging
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -13,6 +13,10 @@ from backends.azure_account import Account
 from backends.azure_sas import VERSION, Key
 from transfer.errors import AccessError, ConnectionLostError
 from transfer.settings import Settings
+from transfer.store import Context
+
+if TYPE_CHECKING:
+    from transfer.store import Mover
 
 ACCOUNT = Account("acc", "https://acc.blob.core.windows.net", key=b"key")
 KEY = Key("acc", b"key")
@@ -55,13 +59,15 @@ async def test_given_token_is_added_and_our_version_said():
     assert headers == {"x-ms-version": VERSION}
 
 
-async def test_identity_without_the_right_to_sign_is_said_and_bytes_are_relayed(caplog):
-    with caplog.at_level(logging.WARNING, "transfer.azure"):
-        assert not await _signs(Keys(AccessError("no right")), Settings())
-    assert "bytes go through this process: no right" in caplog.text
-    assert await _signs(Keys(None), Settings())
+async def test_identity_without_the_right_to_sign_is_said_and_bytes_are_relayed():
+    said: list[str] = []
+    context = Context(Settings(), cast("Mover", None), notify=said.append)
+    assert not await _signs(Keys(AccessError("no right")), context)
+    assert said == ["no presigned URLs, bytes go through this process: no right"]
+    assert await _signs(Keys(None), context)
 
 
 async def test_other_trouble_with_signing_is_an_error():
+    context = Context(Settings(), cast("Mover", None))
     with pytest.raises(ConnectionLostError):
-        await _signs(Keys(ConnectionLostError("gone")), Settings())
+        await _signs(Keys(ConnectionLostError("gone")), context)
