@@ -126,7 +126,9 @@ async def test_permissions_are_for_one_content_one_length_and_a_while(store, eng
 
         longer = await send(store, message(b"x" * (PART + 1)))
         assert (longer.status, longer.code) == (403, "SignatureDoesNotMatch")
-        forged = await send(store, message(b"x" * PART).swap("X-Amz-Signature=", "X-Amz-Signature=0"))
+        forged = await send(
+            store, message(b"x" * PART).swap("X-Amz-Signature=", "X-Amz-Signature=0")
+        )
         assert forged.status in {400, 403}
         other = await send(store, message(b"x" * PART).swap("partNumber=1", "partNumber=2"))
         assert (other.status, other.code) == (403, "SignatureDoesNotMatch")

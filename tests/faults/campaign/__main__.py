@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from tests.faults.campaign import running
+from tests.faults.campaign import kills, running
 from tests.faults.campaign.gate import gate
 from tests.faults.campaign.plants import PLANTS
 from tests.faults.campaign.schedule import Schedule
@@ -21,6 +21,8 @@ def main() -> int:
     flags = _flags()
     if flags.plants is not None:
         return _gate(flags.plants or list(PLANTS))
+    if flags.kills:
+        return _kills(flags.kills, flags.seed)
     if flags.replay:
         played = [Schedule.load(path) for path in flags.replay]
         tally = anyio.run(partial(running.play_all, played))
@@ -46,7 +48,10 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=running.cores(), help="processes")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--keep", action="store_true", help="keep what failed in the corpus")
-    parser.add_argument("--plants", nargs="*", help="let these bugs in, or all, one after the other")
+    parser.add_argument(
+        "--plants", nargs="*", help="let these bugs in, or all, one after the other"
+    )
+    parser.add_argument("--kills", type=int, help="kill -9 pushes, pulls and a coordinator")
     parser.add_argument("--replay", type=Path, nargs="*", help="play these files")
     return parser.parse_args()
 
@@ -58,6 +63,22 @@ def _gate(names: list[str]) -> int:
         found += bool(one.by)
     print(f"{found} of {len(names)} found")
     return found < len(names)
+
+
+def _kills(count: int, seed: int) -> int:
+    """Half of them pushes, half pulls; a quarter as many of the coordinator; one of 1 GiB."""
+    jobs = {
+        "push": partial(kills.push_kills, -(-count // 2), seed),
+        "pull": partial(kills.pull_kills, count // 2, seed),
+        "coordinator": partial(kills.coordinator_kills, -(-count // 4), seed),
+        "push of 1 GiB, cut at 90 %": partial(kills.cut_at, 0.9, 205),
+    }
+    failed = 0
+    for name, job in jobs.items():
+        result = anyio.run(job)
+        print(f"{name}: {result}", *result.findings[:5], sep="\n  ", flush=True)
+        failed += len(result.findings)
+    return bool(failed)
 
 
 def _show(failed: dict[str, object], *, keep: bool) -> None:

@@ -24,6 +24,7 @@ PUSH = ("UploadPart", "UploadPart", "UploadPart", *CONTROL, "AbortMultipartUploa
 PULL = ("GetObject", "GetObject", "GetObject", "HeadObject")
 ANY = {*PUSH, *PULL, "PutObject"}
 
+
 def late(seconds: float) -> Lie:
     """Take a part, and keep it only when the client has long sent it again."""
 
@@ -93,7 +94,7 @@ LIES: dict[str, tuple[Callable[[], Lie], set[str], int]] = {
     "no utf-8": (lies.invalid_utf8, {*CONTROL} - {"HeadObject"}, 1),
     "page": (lies.html, {*CONTROL, "UploadPart", "GetObject"} - {"HeadObject"}, 1),
     "no http": (lambda: lies.raw(b"SSH-2.0-OpenSSH_9.2\r\n"), ANY, 1),
-    "ignore range": (lies_about_content.ignore_range, {"GetObject"}, 3),
+    "ignore range": (lies_about_content.ignore_range, {"GetObject"}, 9),
     "content-range shifted": (
         lambda: lies_about_content.content_range("shifted"),
         {"GetObject"},
@@ -109,7 +110,7 @@ LIES: dict[str, tuple[Callable[[], Lie], set[str], int]] = {
         {"GetObject"},
         1,
     ),
-    "other range": (lies_about_content.other_range, {"GetObject"}, 2),
+    "other range": (lies_about_content.other_range, {"GetObject"}, 6),
     "short": (lambda: lies_about_content.short(1, "length"), {"GetObject"}, 2),
     "short, chunked": (lambda: lies_about_content.short(7, "chunked"), {"GetObject"}, 2),
     "short, closed": (lambda: lies_about_content.short(700, "close"), {"GetObject"}, 2),
@@ -214,7 +215,12 @@ def _network(dice: random.Random, kind: str, size: int) -> dict[str, Any]:
         "way": dice.choice([network.REQUEST, network.RESPONSE]),
         "message": dice.choice([None, 1, 2, 3]),
     }
-    return {"kind": kind, "name": name, "nth": min(12, 1 + int(dice.expovariate(0.4))), "args": args}
+    return {
+        "kind": kind,
+        "name": name,
+        "nth": min(12, 1 + int(dice.expovariate(0.4))),
+        "args": args,
+    }
 
 
 def network_fault(name: str, at: int, way: network.Way, message: int | None) -> AnyFault:

@@ -171,10 +171,8 @@ def _not_durable() -> list[tuple[Any, str, Any]]:
 
 
 def _journal_believed() -> list[tuple[Any, str, Any]]:
-    async def careless(
-        self: Kept, parts: Any, upload: Any, noted: Any, opened: Any, attempt: Any
-    ) -> Any:
-        del parts, attempt
+    async def careless(self: Kept, *given: Any) -> Any:
+        _, upload, noted, opened, _ = given
         local = self._pair.local_source
         return await trusted_parts(noted, upload, noted, opened, local_source=local)
 

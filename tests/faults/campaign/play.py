@@ -81,12 +81,13 @@ class Play:
         self._lay_out()
         self._arm()
         try:
-            async with anyio.create_task_group() as self._group:
+            async with anyio.create_task_group() as group:
+                self._group = group
                 with planted(self.plants), self._watched():
                     await self._troubled()
                     await self._disarm()
                     await self._peaceful()
-                group, self._group = self._group, None
+                self._group = None
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             self.finding(f"untyped: {group.exceptions!r}")
@@ -150,7 +151,9 @@ class Play:
 
     def _hit(self, fault: Fault) -> None:
         self._done[id(fault)] += 1
-        self.outcome.hits[f"{fault.kind} {fault.name}" if fault.kind != fault.name else fault.kind] += 1
+        self.outcome.hits[
+            f"{fault.kind} {fault.name}" if fault.kind != fault.name else fault.kind
+        ] += 1
 
     def _stop(self, fault: Fault) -> None:
         if self._scope is not None:
@@ -250,7 +253,9 @@ class Play:
     def _failing_disk(self) -> Generator[None]:
         with ExitStack() as stack:
             for name in {fault.name for fault in self.schedule.faults if fault.kind == "disk"}:
-                stack.enter_context(patch.object(os, name, partial(self._call, name, getattr(os, name))))
+                stack.enter_context(
+                    patch.object(os, name, partial(self._call, name, getattr(os, name)))
+                )
             yield
 
     def _call(self, name: str, real: Any, *arguments: Any, **more: Any) -> Any:
@@ -312,7 +317,9 @@ class Play:
         return Journal.from_settings(self.world.settings(self.schedule))
 
     async def _run(self) -> dict[str, Any]:
-        dying = [f for f in self.schedule.faults if f.kind in {"kill", "die"} and not self._done[id(f)]]
+        dying = [
+            f for f in self.schedule.faults if f.kind in {"kill", "die"} and not self._done[id(f)]
+        ]
         said = await (self._run_child(dying) if dying else self._run_here())
         self.said.append(said["text"])
         self.outcome.runs.append(said)
@@ -329,13 +336,16 @@ class Play:
         said: dict[str, Any] | None = None
         ended = "interrupted"
         try:
-            with anyio.fail_after(DEADLINE), anyio.CancelScope() as self._scope:
-                with self._failing_disk():
-                    async with Engine(self.world.settings(self.schedule)) as engine:
-                        report = await engine.run(
-                            *self._places(), options=options, on_event=self._heard
-                        )
-                        said, ended = told(report), "report"
+            with (
+                anyio.fail_after(DEADLINE),
+                anyio.CancelScope() as self._scope,
+                self._failing_disk(),
+            ):
+                async with Engine(self.world.settings(self.schedule)) as engine:
+                    report = await engine.run(
+                        *self._places(), options=options, on_event=self._heard
+                    )
+                    said, ended = told(report), "report"
         except TransferError as error:
             said, ended = nothing(str(error)), "report"
             said["code"] = error.code

@@ -61,9 +61,12 @@ class Tally:
         """Return it for people."""
         faults = sum(self.faults.values())
         rate = self.schedules / self.seconds if self.seconds else 0.0
-        return [
+        head = (
             f"{self.schedules} schedules in {self.seconds:.0f} s ({rate:.1f}/s), {self.runs} runs,"
-            f" {self.requests} requests, {faults} faults of {len(self.faults)} kinds took effect",
+            f" {self.requests} requests, {faults} faults of {len(self.faults)} kinds took effect"
+        )
+        return [
+            head,
             f"{self.unknown} uploads or files left that nobody could know of",
             "faults: " + ", ".join(f"{name} {n}" for name, n in self.faults.most_common()),
             "endings: " + ", ".join(f"{name} {n}" for name, n in self.endings.most_common()),

@@ -109,7 +109,7 @@ def drawn(seed: int) -> Schedule:
         seed=seed,
         way=way,
         route=route,
-        personality=dice.choice(["aws"] * 4 + ["kms", "express", "r2", "ceph", "rclone"]),
+        personality=dice.choice(["aws"] * 3 + ["kms", "express", "r2"] + ["ceph", "rclone"] * 2),
         size=size,
         old=dice.choice([None, None, 0, 100, size]),
         checksum=dice.choice(["auto"] * 4 + ["crc32c", "crc64nvme", "md5", "none"]),

@@ -1,13 +1,14 @@
-"""Where schedules are played: store, network, coordinator, all in this process, used again and again."""
+"""Where schedules are played: store, network, coordinator, in this process, used over and over."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import shutil
 import tempfile
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -173,8 +174,7 @@ def new_content(schedule: Schedule, number: int = 0) -> bytes:
 @asynccontextmanager
 async def open_world() -> AsyncIterator[World]:
     """Start everything; takes a second or two."""
-    memory = Path("/dev/shm")
-    where = memory if memory.is_dir() else None
+    where = next((path for path in ["/dev/shm"] if os.path.isdir(path)), None)  # noqa: ASYNC240, PTH112
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=where)))
         stack.enter_context(hurried())
@@ -238,7 +238,7 @@ async def _serving(folder: Path, settings: Settings) -> AsyncIterator[tuple[Coor
         )
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None
-        server.capture_signals = _no_signals
+        server.capture_signals = nullcontext
         task = asyncio.ensure_future(server.serve())
         while not server.started:
             if task.done():
@@ -247,9 +247,3 @@ async def _serving(folder: Path, settings: Settings) -> AsyncIterator[tuple[Coor
         yield coordinator, server.servers[0].sockets[0].getsockname()[1]
         server.should_exit = True
         await task
-
-
-def _no_signals():
-    from contextlib import nullcontext
-
-    return nullcontext()
