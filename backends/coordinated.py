@@ -15,9 +15,16 @@ from urllib.parse import urlencode
 
 from backends.coordinator_client import Server, quoted, server_of
 from backends.mlflow import MlflowStore
-from backends.presigned import RemoteObject, check_echo, send_signed, version_in
+from backends.presigned import RemoteObject, bind, check_echo, send_signed, version_in
+from backends.spool import at_hand
 from backends.url_book import UrlBook
-from transfer.errors import ProtocolError, SourceChangedError, UploadGoneError
+from transfer.errors import (
+    ProtocolError,
+    RejectedError,
+    SourceChangedError,
+    UnsupportedError,
+    UploadGoneError,
+)
 from transfer.model import ObjectInfo, Page, Part, PartLimits, Receipt, Traits, Upload
 from transfer.redaction import host_of, redact
 from transfer.store import SignedRequest
@@ -50,6 +57,7 @@ from transfer.wire import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from transfer.checksums import Checksum
     from transfer.model import Expected, Intent
     from transfer.store import Context, OpenObject, Response, Source, Store
     from transfer.tally import Tally
@@ -99,6 +107,7 @@ class CoordinatedStore:
     def __init__(self, url: str, server: Server, capabilities: Capabilities) -> None:
         self.url = url
         self.server = server
+        self._unbound = False
         self.traits = Traits(max_put=capabilities.max_put)
         limits = capabilities.limits
         self.parts = CoordinatedParts(self, limits.to_limits()) if limits else None
@@ -136,15 +145,8 @@ class CoordinatedStore:
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Store an object with a presigned PUT, then have the coordinator look at it."""
-        new = NewPut(
-            key=key,
-            size=source.size,
-            content_type=intent.content_type,
-            metadata=dict(intent.metadata),
-            no_clobber=intent.no_clobber,
-        )
-        signed = await self.server.ask("POST", f"{API_PATH}/puts", Signed, new)
-        answer = await self._send(f"write {self.url}/{key}", signed, source, tally)
+        async with at_hand(source) as near:
+            answer = await self._put_bound(key, near, intent, tally)
         if answer.body:
             # It went to the coordinator itself, which has looked already.
             return self.server.read(WireObject, answer).to_info()
@@ -152,6 +154,32 @@ class CoordinatedStore:
             key=key, size=source.size, etag=version_in(answer.headers), checksum=tally.checksum
         )
         return (await self.server.ask("POST", f"{API_PATH}/puts/done", WireObject, done)).to_info()
+
+    async def _put_bound(self, key: str, source: Source, intent: Intent, tally: Tally) -> Response:
+        checksum = await bind(source, None if self._unbound else tally.algorithm, tally)
+        try:
+            return await self._put(key, source, intent, tally, checksum)
+        except (RejectedError, UnsupportedError):
+            if checksum is None:
+                raise
+        # Perhaps it was the checksum that the store would not have.
+        answer = await self._put(key, source, intent, tally, None)
+        self._unbound = True
+        return answer
+
+    async def _put(
+        self, key: str, source: Source, intent: Intent, tally: Tally, checksum: Checksum | None
+    ) -> Response:
+        new = NewPut(
+            key=key,
+            size=source.size,
+            content_type=intent.content_type,
+            metadata=dict(intent.metadata),
+            no_clobber=intent.no_clobber,
+            checksum=checksum,
+        )
+        signed = await self.server.ask("POST", f"{API_PATH}/puts", Signed, new)
+        return await self._send(f"write {self.url}/{key}", signed, source, tally)
 
     async def delete(self, key: str) -> None:
         """Remove an object."""
@@ -202,14 +230,25 @@ class CoordinatedParts:
             content_type=intent.content_type,
             metadata=dict(intent.metadata),
             no_clobber=intent.no_clobber,
+            algorithm=intent.algorithm,
         )
         opened = await self._store.server.ask("POST", f"{API_PATH}/uploads", OpenUpload, new)
-        return Upload(key, f"{opened.id}.{opened.epoch}", opened.size, opened.part_size)
+        session = f"{opened.id}.{opened.epoch}"
+        return Upload(key, session, opened.size, opened.part_size, opened.algorithm)
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
-        """Send a part by a URL that is fetched in a batch with those that come next."""
+        """Send a part by a URL for this part: for this content only, if the store checks that.
+
+        Others are fetched in a batch with those that come next.
+        """
+        if upload.algorithm is None:
+            return await self._send(upload, part, source, tally)
+        async with at_hand(source) as near:
+            return await self._send(upload, part, near, tally)
+
+    async def _send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         book = self._book(upload)
-        signed = await book.take(part.number)
+        signed = await book.take(part.number, await bind(source, upload.algorithm, tally))
         receipt = await self._store.send_part(upload, part, signed, source, tally)
         book.sent(receipt)
         return receipt
@@ -264,9 +303,15 @@ class CoordinatedParts:
             count = -(-(upload.size or 0) // (upload.part_size or 1))
             server = self._store.server
 
-            async def fetch(numbers: Sequence[int], receipts: Sequence[Receipt]) -> SignedParts:
-                said = [WireReceipt.from_receipt(receipt) for receipt in receipts]
-                message = SignParts(epoch=epoch, numbers=list(numbers), receipts=said)
+            async def fetch(
+                numbers: Sequence[int], checksums: Sequence[Checksum], receipts: Sequence[Receipt]
+            ) -> SignedParts:
+                message = SignParts(
+                    epoch=epoch,
+                    numbers=list(numbers),
+                    checksums=list(checksums),
+                    receipts=[WireReceipt.from_receipt(receipt) for receipt in receipts],
+                )
                 path = f"{API_PATH}/uploads/{session}/urls"
                 return await server.ask("POST", path, SignedParts, message)
 

@@ -74,6 +74,9 @@ class PartialFile:
         fd = os.open(self.temporary, flags, 0o666)
         try:
             os.ftruncate(fd, size)
+        except OSError:
+            self.remove()
+            raise
         finally:
             os.close(fd)
 

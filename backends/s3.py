@@ -71,7 +71,7 @@ class S3Store:
         self.signer = S3Presigner(access.signing, access.public)
         self.copies = ServerCopies(self.control, access.signing)
         self.refuses_checksums = False
-        self._confirmed = False
+        self.confirmed = False
 
     async def stat(self, key: str) -> ObjectInfo:
         """HeadObject."""
@@ -153,7 +153,7 @@ class S3Store:
         try:
             return await self._put(key, source, intent, tally, algorithm)
         except (RejectedError, UnsupportedError):
-            if algorithm is None or self._confirmed:
+            if algorithm is None or self.confirmed:
                 raise
         # Perhaps it was the checksum that it would not have.
         info = await self._put(key, source, intent, tally, None)
@@ -176,7 +176,7 @@ class S3Store:
             error_of=lambda answer: refused_overwrite(self.error(what, answer)),
         )
         said = s3_checksums.of_headers(answer.headers)
-        self._confirmed = self._confirmed or said is not None
+        self.confirmed = self.confirmed or said is not None
         return ObjectInfo(key, source.size, version_of(answer.headers.get("etag")), checksum=said)
 
     def checksumming(self, intent: Intent) -> Algorithm | None:

@@ -6,7 +6,6 @@ CompleteMultipartUpload, ListParts), "Amazon S3 multipart upload limits".
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from backends import s3_checksums
@@ -21,6 +20,7 @@ from transfer.errors import (
     RejectedError,
     TemporaryError,
     TransferError,
+    UnavailableError,
     UnsupportedError,
     UploadGoneError,
 )
@@ -45,6 +45,7 @@ LIMITS = PartLimits(
 )
 # Between signing and sending lies nothing but a free slot.
 LIFETIME = 3600.0
+_ABORTS = 3
 
 
 class S3Parts:
@@ -62,7 +63,7 @@ class S3Parts:
         try:
             return await self._create(key, intent, algorithm)
         except (RejectedError, UnsupportedError):
-            if not s3_checksums.create_headers(algorithm):
+            if not s3_checksums.create_headers(algorithm) or self._store.confirmed:
                 raise
         # Perhaps it was the checksum that it would not have.
         upload = await self._create(key, intent, None)
@@ -145,12 +146,26 @@ class S3Parts:
         return info
 
     async def abort(self, upload: Upload) -> None:
-        """AbortMultipartUpload; one that is gone is fine."""
+        """AbortMultipartUpload until nothing is listed; one that is gone is fine.
+
+        A part that was under way may arrive after it: "it might be necessary to
+        abort a given multipart upload multiple times" (API reference).
+        """
+        for _ in range(_ABORTS):
+            try:
+                await self._abort(upload)
+                await self.sent(upload)
+            except NotFoundError:
+                return
+        raise UnavailableError(
+            f"the upload to {self._store.url}/{upload.key} is still there after {_ABORTS} aborts"
+        )
+
+    async def _abort(self, upload: Upload) -> None:
         store = self._store
         what = f"give up the upload to {store.url}/{upload.key}"
-        with suppress(NotFoundError):
-            query = {"uploadId": upload_id(upload)}
-            await store.control.ask(what, "DELETE", upload.key, query=query)
+        query = {"uploadId": upload_id(upload)}
+        await store.control.ask(what, "DELETE", upload.key, query=query)
 
     async def _create(self, key: str, intent: Intent, algorithm: Algorithm | None) -> Upload:
         store = self._store
@@ -160,6 +175,7 @@ class S3Parts:
         answer = await store.control.ask(what, "POST", key, query={"uploads": ""}, headers=headers)
         opened = Document(what, answer.body, "InitiateMultipartUpload")
         checked = s3_checksums.confirmed(algorithm, answer.headers)
+        store.confirmed = store.confirmed or checked in s3_checksums.FULL_OBJECT
         upload = f"{intent.nonce}{opened.fields['UploadId']}"
         return Upload(key, upload, intent.size, intent.part_size, checked)
 

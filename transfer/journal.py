@@ -35,7 +35,7 @@ from transfer.files import local_errors
 from transfer.model import Receipt, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from transfer.settings import Settings
 
@@ -67,6 +67,7 @@ class Record:
 
     `version` is that of a source in a store, None for a file. `settings` are
     the flags that the run had and a resumption needs, by the names of fields.
+    `owed` are earlier uploads of the same pair that could not be given up yet.
     """
 
     source: str
@@ -78,6 +79,7 @@ class Record:
     version: str | None = None
     settings: tuple[tuple[str, str], ...] = ()
     pending_abort: bool = False
+    owed: tuple[Upload, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     touched: float = 0.0
 
@@ -164,12 +166,7 @@ class Entry:
     def begin(self, record: Record) -> None:
         """Write the record anew, whole and durable, for an upload that has just been opened."""
         lines = [_line(_header(record)), *(_line(_part(r)) for r in record.receipts)]
-        with local_errors("keep a record in", str(self._path)):
-            self._check_owned()
-            fd = _replace(self._path, b"".join(lines))
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.close(self._fd)
-        self._fd = fd
+        self._write_anew(b"".join(lines))
         self.record = record
 
     def note(self, receipt: Receipt) -> None:
@@ -187,17 +184,40 @@ class Entry:
             self._check_owned()
             os.utime(self._fd)
 
-    def owe_abort(self) -> None:
-        """Note that the upload is to be given up, and that this is not done yet."""
-        if self.record is not None:
-            self.begin(replace(self.record, pending_abort=True))
+    def owe(self, uploads: Sequence[Upload]) -> None:
+        """Note that these are to be given up, and that nothing else is left to do."""
+        if self.record is None:
+            return
+        if not uploads:
+            self._empty()
+            return
+        first, *others = uploads
+        self.begin(
+            replace(self.record, upload=first, owed=tuple(others), pending_abort=True, receipts=())
+        )
 
     def forget(self) -> None:
-        """Remove the record: the upload is complete or gone."""
+        """The upload is complete or gone: remove the record, unless others are still owed."""
         with suppress(TakenOverError), local_errors("clean up", str(self._path)):
+            if self.record is not None and self.record.owed:
+                self.owe(self.record.owed)
+                return
             self._check_owned()
             self._path.unlink()
         self.record = None
+
+    def _empty(self) -> None:
+        """Keep the lock, and nothing written under it."""
+        self._write_anew(b"")
+        self.record = None
+
+    def _write_anew(self, content: bytes) -> None:
+        with local_errors("keep a record in", str(self._path)):
+            self._check_owned()
+            fd = _replace(self._path, content)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.close(self._fd)
+        self._fd = fd
 
     def close(self) -> None:
         """Give up the lock; an empty record is removed."""
@@ -265,9 +285,14 @@ def _replace(path: Path, content: bytes) -> int:
     """Put a new file in the place of a record, at once; return its descriptor."""
     temporary = path.with_suffix(f".{os.getpid()}.{time.monotonic_ns()}")
     fd = os.open(temporary, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
-    os.write(fd, content)
-    os.fsync(fd)
-    temporary.replace(path)
+    try:
+        os.write(fd, content)
+        os.fsync(fd)
+        temporary.replace(path)
+    except OSError:
+        os.close(fd)
+        temporary.unlink(missing_ok=True)
+        raise
     return fd
 
 
@@ -303,19 +328,15 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _header(record: Record) -> dict[str, Any]:
-    upload, owner = record.upload, record.owner
+    owner = record.owner
     return {
         "version": VERSION,
         "source": record.source,
         "target": record.target,
         "size": record.size,
         "source_version": record.version,
-        "upload": {
-            "key": upload.key,
-            "id": upload.id,
-            "part_size": upload.part_size,
-            "algorithm": upload.algorithm,
-        },
+        "upload": _upload(record.upload),
+        "owed": [_upload(upload) for upload in record.owed],
         "owner": {"host": owner.host, "pid": owner.pid, "started": owner.started},
         "created": record.created,
         "settings": dict(record.settings),
@@ -324,25 +345,39 @@ def _header(record: Record) -> dict[str, Any]:
 
 
 def _record(content: dict[str, Any], touched: float) -> Record:
-    upload, owner = content["upload"], content["owner"]
-    algorithm = upload["algorithm"]
+    owner, size = content["owner"], content["size"]
     return Record(
         content["source"],
         content["target"],
-        content["size"],
-        Upload(
-            upload["key"],
-            upload["id"],
-            content["size"],
-            upload["part_size"],
-            Algorithm(algorithm) if algorithm else None,
-        ),
+        size,
+        _read_upload(content["upload"], size),
         Owner(owner["host"], owner["pid"], owner["started"]),
         content["created"],
         content["source_version"],
         tuple(content["settings"].items()),
         content["pending_abort"],
+        tuple(_read_upload(upload, size) for upload in content.get("owed", ())),
         touched=touched,
+    )
+
+
+def _upload(upload: Upload) -> dict[str, Any]:
+    return {
+        "key": upload.key,
+        "id": upload.id,
+        "part_size": upload.part_size,
+        "algorithm": upload.algorithm,
+    }
+
+
+def _read_upload(content: dict[str, Any], size: int) -> Upload:
+    algorithm = content["algorithm"]
+    return Upload(
+        content["key"],
+        content["id"],
+        size,
+        content["part_size"],
+        Algorithm(algorithm) if algorithm else None,
     )
 
 

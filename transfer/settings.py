@@ -480,6 +480,13 @@ class Settings:
         "Coordinator: address of the store inside presigned URLs, as clients reach it"
         " (`--public-endpoint-url`).",
     )
+    upload_lifetime: float = _setting(
+        "TRANSFER_UPLOAD_LIFETIME",
+        _seconds,
+        604_800.0,
+        "Coordinator: seconds after which an upload that its client has left is given up.",
+        shown="604800 (a week)",
+    )
     signing_key: str | None = _setting(
         "TRANSFER_SIGNING_KEY",
         str,

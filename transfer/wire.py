@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, PlainSerializer
 
-from transfer.checksums import Checksum
+from transfer.checksums import Algorithm, Checksum
 from transfer.model import ObjectInfo, PartLimits, Receipt
 
 API_VERSION: Final = 1
@@ -85,7 +85,10 @@ class Capabilities(Wire):
 
 
 class NewUpload(Wire):
-    """Open an upload; the same `request_id` again returns the same upload."""
+    """Open an upload; the same `request_id` again returns the same upload.
+
+    `algorithm` is what the sender would have each part checked by.
+    """
 
     request_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     key: Key
@@ -94,16 +97,21 @@ class NewUpload(Wire):
     content_type: str | None = None
     metadata: dict[str, str] = {}
     no_clobber: bool = False
+    algorithm: Algorithm | None = None
 
 
 class OpenUpload(Wire):
-    """An open upload; `epoch` goes with every further request about it."""
+    """An open upload; `epoch` goes with every further request about it.
+
+    `algorithm` is what the store checks parts by, if their URLs are bound to it.
+    """
 
     id: str
     key: str
     size: int | None
     part_size: int | None
     epoch: int
+    algorithm: Algorithm | None = None
 
 
 class WireReceipt(Wire):
@@ -130,10 +138,15 @@ class WireReceipt(Wire):
 
 
 class SignParts(Wire):
-    """Ask for the URLs of some parts; receipts may come along, which saves a request."""
+    """Ask for the URLs of some parts; receipts may come along, which saves a request.
+
+    `checksums`, if there are any, are those of the parts, in the same order: the
+    URLs are good for these contents only.
+    """
 
     epoch: int
     numbers: Annotated[list[Number], FailFast(), Field(min_length=1, max_length=MAX_BATCH)]
+    checksums: Annotated[list[WireChecksum], FailFast(), Field(max_length=MAX_BATCH)] = []
     receipts: Annotated[list[WireReceipt], FailFast(), Field(max_length=10 * MAX_BATCH)] = []
 
 
@@ -244,13 +257,14 @@ class OpenRead(Wire):
 
 
 class NewPut(Wire):
-    """Ask to store an object in one go."""
+    """Ask to store an object in one go; with a `checksum`, no other content may be stored."""
 
     key: Key
     size: Size
     content_type: str | None = None
     metadata: dict[str, str] = {}
     no_clobber: bool = False
+    checksum: WireChecksum | None = None
 
 
 class PutDone(Wire):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -16,6 +18,7 @@ from transfer.engine import Engine, Options
 from transfer.errors import (
     BusyError,
     ConnectionLostError,
+    DiskFullError,
     RejectedError,
     TakenOverError,
     UploadGoneError,
@@ -373,3 +376,141 @@ async def test_no_url_with_a_query_and_no_credential_is_written_down(memory, set
     text = path.read_text()
     for word in ("?", "X-Amz", "Signature", "token", "secret"):
         assert word not in text
+
+
+# --- what must never be lost sight of
+
+
+async def test_a_hiccup_while_resuming_is_tried_again(memory, settings, source):
+    await push_until_it_breaks(memory, settings, source)
+    store = FaultyStore(memory, failing("sent", ConnectionLostError("cut"), 1))
+    patient = replace(settings, attempts=3, outage_patience=5.0)
+    async with engine_with(store, patient) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert (store.calls["create"], store.calls["send"]) == (0, 10)
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
+
+
+async def test_an_upload_that_could_not_be_gone_on_with_is_not_forgotten(memory, settings, source):
+    await push_until_it_breaks(memory, settings, source)
+    store = FaultyStore(memory, failing("sent", ConnectionLostError("gone")))
+    async with engine_with(store, settings) as engine:
+        report = await engine.run(source, "memory://bucket/a")
+    assert report.failed
+    assert len(memory.shelf.uploads) == 1
+    async with engine_with(memory, settings) as engine:
+        events = []
+        await engine.push(source, "memory://bucket/a", on_event=events.append)
+    assert [event.parts for event in events if isinstance(event, Resumed)] == [6]
+    assert memory.shelf.uploads == {}
+
+
+async def test_what_cannot_be_given_up_on_the_way_is_owed_beyond_the_end(memory, settings, source):
+    """The transfer itself succeeds; the former upload is paid for until somebody aborts it."""
+    await push_until_it_breaks(memory, settings, source)
+    (old,) = memory.shelf.uploads
+    source.write_bytes(os.urandom(SIZE))
+    store = FaultyStore(memory, failing("abort", RejectedError("not now")))
+    async with engine_with(store, settings) as engine:
+        report = await engine.push(source, "memory://bucket/a")
+    assert report.done
+    assert list(memory.shelf.uploads) == [old]
+    (record,) = records(settings)
+    assert record.pending_abort
+    assert record.upload.id == old
+    async with engine_with(memory, settings) as engine:
+        collected = await engine.collect(older_than=3600.0)
+    assert [one.upload.id for one in collected.given_up] == [old]
+    assert memory.shelf.uploads == {}
+    assert records(settings) == []
+
+
+async def test_two_uploads_may_be_owed_at_once(memory, settings, source):
+    for _ in range(2):
+        await push_until_it_breaks(memory, settings, source)
+        source.write_bytes(os.urandom(SIZE))
+
+        async def plan(operation, count):
+            if operation == "abort":
+                raise RejectedError("not now")
+            if operation == "send" and count == 3:
+                raise RejectedError("no")
+
+        async with engine_with(FaultyStore(memory, plan), settings) as engine:
+            await engine.run(source, "memory://bucket/a")
+    owed = {record.upload.id for record in records(settings)}
+    owed |= {upload.id for record in records(settings) for upload in record.owed}
+    assert owed == set(memory.shelf.uploads)
+    assert len(owed) > 1
+    async with engine_with(memory, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert memory.shelf.uploads == {}
+    assert records(settings) == []
+
+
+async def test_stopped_while_it_is_opened_an_upload_is_known_all_the_same(memory, settings, source):
+    reached, leave = anyio.Event(), anyio.Event()
+
+    async def plan(operation, count):
+        if operation == "create":
+            reached.set()
+            await leave.wait()
+
+    async with (
+        engine_with(FaultyStore(memory, plan), settings) as engine,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(engine.push, source, "memory://bucket/a")
+        await reached.wait()
+        group.cancel_scope.cancel()
+        leave.set()
+    (record,) = records(settings)
+    assert set(memory.shelf.uploads) == {record.upload.id}
+
+
+async def test_where_nothing_can_be_written_down_nothing_is_kept(
+    memory, settings, source, monkeypatch
+):
+    """Nobody could go on with it, and nobody would give it up."""
+    reached = anyio.Event()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def plan(operation, count):
+        if operation == "send" and count > 2:
+            reached.set()
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr(os, "fsync", full)
+    async with (
+        engine_with(FaultyStore(memory, plan), settings) as engine,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(engine.push, source, "memory://bucket/a")
+        await reached.wait()
+        group.cancel_scope.cancel()
+    assert memory.shelf.uploads == {}
+    folder = Path(settings.state_dir) / "uploads"
+    assert list(folder.iterdir()) == []
+
+
+async def test_a_file_whose_space_cannot_be_had_leaves_nothing(
+    memory, settings, content, tmp_path, monkeypatch
+):
+    del content
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "ftruncate", full)
+    async with engine_with(memory, settings) as engine:
+        with pytest.raises(DiskFullError):
+            await engine.pull("memory://bucket/in", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_source_that_cannot_be_reached_is_one_error_of_ours(settings, tmp_path):
+    async with Engine(settings) as engine:
+        with pytest.raises(ConnectionLostError):
+            await engine.pull("transfer+http://127.0.0.1:1/x", tmp_path / "out")

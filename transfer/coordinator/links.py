@@ -11,6 +11,7 @@ from transfer.store import SignedRequest
 from transfer.wire import API_PATH
 
 if TYPE_CHECKING:
+    from transfer.checksums import Checksum
     from transfer.coordinator.counters import Counters
     from transfer.coordinator.objects import Destination
     from transfer.coordinator.permits import Permits
@@ -26,12 +27,17 @@ class Links:
     permits: Permits
     counters: Counters
 
-    async def part(self, session: Session, part: Part, lifetime: float, base: str) -> SignedRequest:
-        """Permit one part; `base` is this coordinator's address as the client reaches it."""
+    async def part(
+        self, session: Session, part: Part, checksum: Checksum | None, lifetime: float, base: str
+    ) -> SignedRequest:
+        """Permit one part, of this content if its checksum is given.
+
+        `base` is this coordinator's address as the client reaches it.
+        """
         self.counters.signed_parts += 1
         signer = self.destination.store.signer
         if signer is not None:
-            return await signer.sign_part(session.upload, part, None, lifetime)
+            return await signer.sign_part(session.upload, part, checksum, lifetime)
         path = f"{API_PATH}/data/uploads/{session.id}/parts/{part.number}"
         return self._own("PUT", path, lifetime, base, length=part.span.size)
 

@@ -178,8 +178,8 @@ async def complete(
     receipts = []
     if session.state is SessionState.OPEN:
         receipts = receipts_of(await here.uploads.listed(session), etags)
-    info = await here.uploads.complete(session, receipts, Expected(None))
-    await here.objects.remember(info, info.checksum)
+    info, said = await here.uploads.complete(session, receipts, Expected(None))
+    await here.objects.remember(info, info.checksum or said)
     return _json({})
 
 
@@ -235,7 +235,7 @@ async def _credentials(session: Session, base: str, here: Shared) -> list[dict[s
     for number in range(1, session.count + 1):
         # The length is not known here, so it is not bound either.
         part = Part(number, Span(0, 0))
-        link = await here.links.part(session, part, _PART_LIFETIME, base)
+        link = await here.links.part(session, part, None, _PART_LIFETIME, base)
         headers = {"headers": dict(link.headers)} if link.headers else {}
         credentials.append({"url": link.url, "part_number": number, **headers})
         if number % _SIGNED_IN_A_ROW == 0:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
+from transfer.checksums import Checksum
 from transfer.coordinator.access import allow_list, allow_read, allow_write
 from transfer.coordinator.requests import Asker, Shared, authenticated, base_of, parsed
 from transfer.coordinator.uploads import Session
@@ -87,6 +88,7 @@ async def create(
         message.part_size,
         message.content_type,
         message.metadata,
+        algorithm=message.algorithm,
         no_clobber=message.no_clobber,
     )
     count = Plan(message.size, message.part_size).count
@@ -105,15 +107,20 @@ async def sign(
     session = await here.uploads.get_open(asker, upload_id, message.epoch)
     if message.receipts:
         await here.uploads.report(session, [said.to_receipt() for said in message.receipts])
+    else:
+        await here.uploads.touch(session)
     plan = _plan(session.upload)
     base = base_of(request, here)
     lifetime = here.settings.url_lifetime
+    checksums: list[Checksum | None] = [*message.checksums] or [None] * len(message.numbers)
+    if len(checksums) != len(message.numbers):
+        raise RejectedError("there must be a checksum for each part, or none at all")
     signed = []
-    for number in message.numbers:
+    for number, checksum in zip(message.numbers, checksums, strict=True):
         part = plan.part(number) if number <= plan.count else None
         if part is None:
             raise RejectedError(f"there is no part {number} of {plan.count}")
-        link = await here.links.part(session, part, lifetime, base)
+        link = await here.links.part(session, part, checksum, lifetime, base)
         signed.append(SignedPart(number=number, request=_signed(link)))
     return SignedParts(parts=signed)
 
@@ -141,6 +148,7 @@ async def look(upload_id: str, asker: Asker, here: Shared) -> OpenUpload:
 async def listed(upload_id: str, asker: Asker, here: Shared) -> PartList:
     """List the parts that the store has."""
     session = await here.uploads.get_open(asker, upload_id)
+    await here.uploads.touch(session)
     found = await here.uploads.listed(session)
     return PartList(parts=[WireReceipt.from_receipt(receipt) for receipt in found])
 
@@ -156,8 +164,10 @@ async def complete(
     session = await here.uploads.get(asker, upload_id, message.epoch)
     receipts = [said.to_receipt() for said in message.receipts]
     expected = Expected(message.size, message.checksum)
-    info = await here.uploads.complete(session, receipts, expected)
-    return WireObject.from_info(await here.objects.remember(info, info.checksum))
+    info, said = await here.uploads.complete(session, receipts, expected)
+    await here.objects.remember(info, info.checksum or said)
+    # What the client said of its parts proves nothing to the client.
+    return WireObject.from_info(info)
 
 
 @router.post("/uploads/{upload_id}/abort")
@@ -198,6 +208,7 @@ async def put(
         message.size,
         content_type=message.content_type,
         metadata=message.metadata,
+        checksum=message.checksum,
         no_clobber=message.no_clobber,
     )
     base = base_of(request, here)
@@ -251,6 +262,7 @@ def _opened(session: Session) -> OpenUpload:
         size=session.upload.size,
         part_size=session.upload.part_size,
         epoch=session.epoch,
+        algorithm=session.upload.algorithm,
     )
 
 

@@ -23,7 +23,7 @@ import anyio
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError as DuplicateError
 
-from transfer.checksums import Checksum
+from transfer.checksums import Algorithm, Checksum
 from transfer.coordinator.access import allow_write
 from transfer.coordinator.arrivals import Arrivals
 from transfer.coordinator.database import PARTS, UPLOADS
@@ -65,9 +65,15 @@ class SessionState(StrEnum):
     ABORTED = "aborted"
 
 
+UNFINISHED = (SessionState.OPENING, SessionState.OPEN, SessionState.ABORTING)
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as a value; `upload` is known by the destination's key."""
+    """A session as a value; `upload` is known by the destination's key.
+
+    `said` is what its client says the content of the complete object is.
+    """
 
     id: str
     key: str
@@ -77,6 +83,7 @@ class Session:
     state: SessionState
     epoch: int
     result: ObjectInfo | None
+    said: Checksum | None = None
 
 
 class Uploads:
@@ -118,7 +125,12 @@ class Uploads:
             mine = await connection.execute(
                 update(UPLOADS)
                 .where(UPLOADS.c.id == row.id, UPLOADS.c.state == SessionState.OPENING)
-                .values(store_id=upload.id, state=SessionState.OPEN, touched=time.time())
+                .values(
+                    store_id=upload.id,
+                    details={"algorithm": upload.algorithm},
+                    state=SessionState.OPEN,
+                    touched=time.time(),
+                )
             )
         if not mine.rowcount:
             # The same request came twice at once, and the other one was faster.
@@ -194,14 +206,19 @@ class Uploads:
 
     async def complete(
         self, session: Session, receipts: Iterable[Receipt], expected: Expected
-    ) -> ObjectInfo:
-        """Put the object together; a second time returns what the first one did."""
+    ) -> tuple[ObjectInfo, Checksum | None]:
+        """Put the object together; a second time returns what the first one did.
+
+        Returned are what the store knows of the object, and the checksum that
+        follows from what the client says of its parts.
+        """
         async with self._alone(session.id):
             current = await self._found(session.id)
             if current.result is not None:
-                return current.result
+                return current.result, current.said
             if current.state is not SessionState.OPEN:
                 raise UploadGoneError(f"the upload {session.id} is {current.state}")
+            await self.touch(session)
             known = await self._reported(session)
             known.update((receipt.number, receipt) for receipt in receipts)
             wanted = [known[number] for number in sorted(known)]
@@ -215,10 +232,9 @@ class Uploads:
             expected = replace(expected, no_clobber=session.no_clobber)
             async with self.arrivals.closed(session.id):
                 info = await self.parts.complete(session.upload, wanted, expected)
-                proved = whole_checksum(wanted) or info.checksum
-                info = replace(info, key=session.key, checksum=proved)
-                await self._finish(session, SessionState.COMPLETE, info)
-        return info
+                info, said = replace(info, key=session.key), whole_checksum(wanted)
+                await self._finish(session, SessionState.COMPLETE, info, said)
+        return info, said
 
     async def abort(self, session: Session) -> None:
         """Give an upload up; the row says so before the store is told."""
@@ -227,16 +243,40 @@ class Uploads:
             if current.state in {SessionState.ABORTED, SessionState.COMPLETE}:
                 return
             await self._finish(current, SessionState.ABORTING, None)
-            if current.upload.id:
-                await self.parts.abort(current.upload)
-            await self._finish(current, SessionState.ABORTED, None)
+            await self._abort(current)
+
+    async def touch(self, session: Session) -> None:
+        """Note that the client is alive, and at this upload."""
+        async with self._database.writing() as connection:
+            await connection.execute(
+                update(UPLOADS).where(UPLOADS.c.id == session.id).values(touched=time.time())
+            )
+
+    async def give_up(self, upload_id: str, due: ColumnElement[bool]) -> bool:
+        """Abort an upload if what is `due` still holds; tell whether it did."""
+        async with self._alone(upload_id):
+            async with self._database.writing() as connection:
+                mine = await connection.execute(
+                    update(UPLOADS)
+                    .where(UPLOADS.c.id == upload_id, due)
+                    .values(state=SessionState.ABORTING, touched=time.time())
+                )
+            if not mine.rowcount:
+                return False
+            async with self.arrivals.closed(upload_id):
+                await self._abort(await self._found(upload_id))
+        return True
+
+    async def _abort(self, session: Session) -> None:
+        if session.upload.id:
+            await self.parts.abort(session.upload)
+        await self._finish(session, SessionState.ABORTED, None)
 
     async def count_open(self) -> int:
         """Return how many uploads are neither completed nor aborted."""
-        states = (SessionState.OPENING, SessionState.OPEN, SessionState.ABORTING)
         async with self._database.reading() as connection:
             found = await connection.execute(
-                select(func.count()).select_from(UPLOADS).where(UPLOADS.c.state.in_(states))
+                select(func.count()).select_from(UPLOADS).where(UPLOADS.c.state.in_(UNFINISHED))
             )
             return int(found.scalar_one())
 
@@ -344,13 +384,20 @@ class Uploads:
                 for row in rows
             }
 
-    async def _finish(self, session: Session, state: SessionState, info: ObjectInfo | None) -> None:
+    async def _finish(
+        self,
+        session: Session,
+        state: SessionState,
+        info: ObjectInfo | None,
+        said: Checksum | None = None,
+    ) -> None:
         result = json.loads(WireObject.from_info(info).model_dump_json()) if info else None
+        details = {"algorithm": session.upload.algorithm, "said": str(said) if said else None}
         async with self._database.writing() as connection:
             await connection.execute(
                 update(UPLOADS)
                 .where(UPLOADS.c.id == session.id)
-                .values(state=state, result=result, touched=time.time())
+                .values(state=state, result=result, details=details, touched=time.time())
             )
             if state in {SessionState.COMPLETE, SessionState.ABORTED}:
                 await connection.execute(delete(PARTS).where(PARTS.c.upload_id == session.id))
@@ -379,7 +426,14 @@ def _check_receipt(session: Session, receipt: Receipt) -> bool:
 
 
 def _session(row: Row[Any], destination: Destination) -> Session:
-    upload = Upload(destination.inner(row.key), row.store_id, row.size, row.part_size)
+    algorithm, said = row.details.get("algorithm"), row.details.get("said")
+    upload = Upload(
+        destination.inner(row.key),
+        row.store_id,
+        row.size,
+        row.part_size,
+        Algorithm(algorithm) if algorithm else None,
+    )
     result = (
         WireObject.model_validate_json(json.dumps(row.result)).to_info() if row.result else None
     )
@@ -392,4 +446,5 @@ def _session(row: Row[Any], destination: Destination) -> Session:
         SessionState(row.state),
         row.epoch,
         result,
+        Checksum.parse(said) if said else None,
     )

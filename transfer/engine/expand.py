@@ -95,7 +95,11 @@ async def _expand(
     into_folder: bool,
 ) -> AsyncIterator[Item]:
     for source in sources:
-        lookup = await open_lookup(source)
+        try:
+            lookup = await open_lookup(source)
+        except TransferError as error:
+            yield Item(source, target, ObjectInfo(source.key, 0), error)
+            continue
         try:
             info = None if source.is_folder else await lookup.stat(source.key)
         except NotFoundError as error:

@@ -136,7 +136,13 @@ class Keeper:
                     with suppress(TakenOverError, LocalError):
                         await anyio.to_thread.run_sync(entry.touch)
 
-    def record(self, pair: Pair, upload: Upload, receipts: Sequence[Receipt]) -> Record:
+    def record(
+        self,
+        pair: Pair,
+        upload: Upload,
+        receipts: Sequence[Receipt],
+        owed: tuple[Upload, ...] = (),
+    ) -> Record:
         """Return what is written down when an upload begins, or goes on."""
         return Record(
             pair.source,
@@ -147,6 +153,7 @@ class Keeper:
             time.time(),
             pair.version,
             self._settings,
+            owed=owed,
             receipts=tuple(receipts),
         )
 
@@ -163,6 +170,7 @@ class Kept:
         self._keeper = keeper
         self._entry = entry
         self._pair = pair
+        self._owed: tuple[Upload, ...] = ()
 
     @property
     def former(self) -> Record | None:
@@ -188,25 +196,59 @@ class Kept:
         if there is nothing to go on with.
         """
         former, usable = self.former, self.resumable
-        if former is not None and usable is None:
-            await _give_up(parts, former.upload, attempt)
+        if former is not None:
+            await self._pay(parts, former, attempt, all_of_it=usable is None)
         given = usable.upload if usable else None
         upload = await attempt("reopen", partial(parts.reopen, given, key, intent))
         if upload is None:
             return None
         noted = usable.receipts if usable and usable.upload == upload else ()
-        local = self._pair.local_source
         try:
-            receipts = await trusted_parts(parts, upload, noted, opened, local_source=local)
-        except SourceChangedError:
-            await _give_up(parts, upload, attempt)
+            receipts = await self._trusted(parts, upload, noted, opened, attempt)
+        except (SourceChangedError, UploadGoneError):
+            # Of one that is gone this costs a request, and not everybody who says so is right.
+            await self._pay(parts, usable or self._record(upload), attempt, all_of_it=True)
             return None
-        return None if receipts is None else (upload, receipts)
+        return upload, receipts
 
-    async def begin(self, upload: Upload, receipts: Sequence[Receipt]) -> None:
-        """Write down that an upload is open."""
-        record = self._keeper.record(self._pair, upload, receipts)
-        await self._write(partial(self._entry.begin, record))
+    async def _pay(
+        self, parts: Parts, record: Record, attempt: Attempt, *, all_of_it: bool
+    ) -> None:
+        """Give up what is owed, or all that a former run has left; what fails stays owed.
+
+        It is not this run's failure.
+        """
+        uploads = [*([record.upload] if all_of_it else []), *record.owed]
+        left = []
+        for upload in uploads:
+            try:
+                await attempt("abort", partial(parts.abort, upload))
+            except TransferError:
+                left.append(upload)
+        self._owed = tuple(left)
+        if all_of_it:
+            await self._write(partial(self._entry.owe, left))
+
+    async def _trusted(
+        self,
+        parts: Parts,
+        upload: Upload,
+        noted: Sequence[Receipt],
+        opened: OpenObject,
+        attempt: Attempt,
+    ) -> list[Receipt]:
+        listed = await attempt("list", partial(parts.sent, upload, reread=True))
+        return await trusted_parts(
+            listed, upload, noted, opened, local_source=self._pair.local_source
+        )
+
+    def _record(self, upload: Upload, receipts: Sequence[Receipt] = ()) -> Record:
+        return self._keeper.record(self._pair, upload, receipts, self._owed)
+
+    async def begin(self, upload: Upload, receipts: Sequence[Receipt]) -> bool:
+        """Write down that an upload is open; tell whether it is written down."""
+        record = self._record(upload, receipts)
+        return await self._write(partial(self._entry.begin, record))
 
     async def note(self, receipt: Receipt) -> None:
         """Write down that a part has arrived."""
@@ -222,43 +264,38 @@ class Kept:
 
     async def owe_abort(self) -> None:
         """The upload is to be given up, and could not be."""
-        await anyio.to_thread.run_sync(self._entry.owe_abort)
+        record = self._entry.record
+        if record is not None:
+            owed = [record.upload, *record.owed]
+            await anyio.to_thread.run_sync(self._entry.owe, owed)
 
-    async def _write(self, write: Callable[[], None]) -> None:
+    async def _write(self, write: Callable[[], None]) -> bool:
         """What cannot be written down is a hint less, not a failure."""
         try:
             await anyio.to_thread.run_sync(write)
         except LocalError as error:
             self._keeper.complain(error)
+            return False
+        return True
 
     async def close(self) -> None:
         """Let somebody else have the record."""
         await self._keeper.release(self._entry)
 
 
-async def _give_up(parts: Parts, upload: Upload, attempt: Attempt) -> None:
-    """Abort what a former run has left; if that fails, it is not this run's failure."""
-    with suppress(TransferError):
-        await attempt("abort", partial(parts.abort, upload))
-
-
 async def trusted_parts(
-    parts: Parts,
+    listed: Sequence[Receipt],
     upload: Upload,
     noted: Sequence[Receipt],
     opened: OpenObject,
     *,
     local_source: bool,
-) -> list[Receipt] | None:
-    """Return the parts that need not be sent again; None if the upload is gone.
+) -> list[Receipt]:
+    """Return those of the listed parts that need not be sent again.
 
     Raises SourceChangedError if a part was made of other bytes than the source
     has now: then none of them is any good.
     """
-    try:
-        listed = await parts.sent(upload, reread=True)
-    except UploadGoneError:
-        return None
     plan = Plan(opened.info.size, upload.part_size)
     known = {receipt.number: receipt for receipt in noted}
     candidates = [_with_checksum(receipt, known.get(receipt.number)) for receipt in listed]

@@ -127,7 +127,7 @@ class FileTransfer(Job):
         try:
             if self.machine.abort_error is not None:
                 await self._kept.owe_abort()
-            elif self.machine.state is not State.KEPT:
+            elif self.machine.upload is not None and self.machine.state is not State.KEPT:
                 await self._kept.forget()
         finally:
             await self._kept.close()
@@ -233,12 +233,13 @@ class FileTransfer(Job):
             return Stored(found)
         opened = await self._open()
         self._kept = await self._keeper.claim(self._pair(opened))
+        if self._kept is None:
+            self.machine.keep = False
         with self._grace.finishing():
             event = await self._gone_on_with(opened) or await self._begun_anew()
-        if self._kept is not None:
-            await self._kept.begin(event.upload, event.receipts)
-        else:
-            self.machine.keep = False
+            # Stopped in between, nobody would know of the upload.
+            if self._kept is not None and not await self._kept.begin(event.upload, event.receipts):
+                self.machine.keep = False
         return event
 
     async def _begun_anew(self) -> Created:

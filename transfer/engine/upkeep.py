@@ -98,14 +98,16 @@ async def give_up(journal: Journal, stores: Stores, record: Record) -> None:
     except BusyError:
         what = f"{record.source} -> {record.target} is under way: {record.owner} is at it"
         raise BusyError(what, hint="stop that first") from None
+    owed = [entry.record.upload, *entry.record.owed] if entry.record is not None else []
     try:
         async with stores.reached_by(recalled(record, stores.settings)) as reached:
             store = await reached.get(recorded(record.target))
-            if store.parts is not None and entry.record is not None:
-                await store.parts.abort(entry.record.upload)
-        await anyio.to_thread.run_sync(entry.forget)
+            while owed and store.parts is not None:
+                await store.parts.abort(owed[0])
+                del owed[0]
+        await anyio.to_thread.run_sync(entry.owe, [])
     except TransferError:
-        await anyio.to_thread.run_sync(entry.owe_abort)
+        await anyio.to_thread.run_sync(entry.owe, owed)
         raise
     finally:
         await anyio.to_thread.run_sync(entry.close)

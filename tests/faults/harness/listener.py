@@ -51,7 +51,8 @@ class Listener:
 
     async def open(self) -> None:
         """Listen on a free port; the second time, on the same one."""
-        listener = socket.socket()
+        # Spelled out, or asyncio does not set TCP_NODELAY on what is accepted.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self._receive_buffer is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
