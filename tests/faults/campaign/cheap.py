@@ -13,8 +13,9 @@ from unittest.mock import patch
 
 os.environ["BOTO_DISABLE_CRT"] = "true"  # noqa: TID251 - read when botocore is imported
 
-import backends.s3
 import backends.s3_client
+
+import backends.s3
 import backends.s3_parts
 import backends.s3_presigner
 import transfer.coordinator.reaper

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 import uvicorn
+from backends.s3_client import open_client
 from sqlalchemy import delete
 
-from backends.s3_client import open_client
 from tests.faults.campaign.cheap import PART, STALL, client_made_once, environment, hurried
 from tests.faults.campaign.zygote import Zygote
 from tests.faults.harness import AWS, BUCKET, NAMED, Canary, ChaosProxy, Clock, StrictStore
