@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 
+from backends.local_batches import LocalBatches, version_of
 from backends.local_walk import Walks
 from backends.partial_file import PartialFile, etag_of, is_ours
 from transfer.errors import (
@@ -65,7 +66,8 @@ async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
     """Open the folder of a `file:` URL; it need not exist yet."""
     yield LocalStore(
         Path(root.removeprefix("file://")),
-        durable=context.settings.durability == "file",
+        durable=context.settings.durability != "none",
+        together=context.settings.durability == "batch",
         confined=context.confined,
     )
 
@@ -73,18 +75,23 @@ async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
 class LocalStore:
     """Files below a folder.
 
-    `durable` reports success only after fsync. `confined` refuses keys that are
-    not canonical and every path that a symbolic link is part of.
+    `durable` reports success only after fsync; `together` does that for many
+    small files at once. `confined` refuses keys that are not canonical and every
+    path that a symbolic link is part of.
     """
 
     signer = None
 
-    def __init__(self, root: Path, *, durable: bool = True, confined: bool = False) -> None:
+    def __init__(
+        self, root: Path, *, durable: bool = True, together: bool = True, confined: bool = False
+    ) -> None:
         self._root = root
+        self._root_text = f"{root}".rstrip("/") + "/"
         self.durable = durable
         self._confined = confined
         self._walks = Walks()
         self.parts = LocalParts(self)
+        self.batches = LocalBatches(self, together=together)
 
     @property
     def url(self) -> str:
@@ -98,13 +105,17 @@ class LocalStore:
 
     def path_of(self, key: str) -> Path:
         """Return the file of a key; BadKeyError if the key may not be used."""
+        return Path(self.file_of(key))
+
+    def file_of(self, key: str) -> str:
+        """Do as `path_of` does, at less cost."""
         if self._confined:
             check_key(key)
             with local_errors("look at", key):
                 self._refuse_links(key)
         if is_ours(key.rpartition("/")[2]):
             raise BadKeyError(f"{key!r}: names like this are reserved for unfinished transfers")
-        return self._root / key
+        return f"{self._root_text}{key}"
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at a file; a folder is no object."""
@@ -263,7 +274,7 @@ class OpenFile:
             same = self._path.stat().st_ino == found.st_ino
         except OSError:
             same = False
-        if not same or _version(found) != self.info.version:
+        if not same or version_of(found) != self.info.version:
             raise SourceChangedError(
                 f"{self._path} was changed while it was read",
                 hint="transfer it again when nothing writes to it",
@@ -297,11 +308,7 @@ def _stat(path: Path, key: str) -> ObjectInfo:
 
 
 def _info(key: str, found: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(key, found.st_size, _version(found), found.st_mtime)
-
-
-def _version(found: os.stat_result) -> str:
-    return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
+    return ObjectInfo(key, found.st_size, version_of(found), found.st_mtime)
 
 
 if TYPE_CHECKING:

@@ -39,6 +39,11 @@ def is_ours(name: str) -> bool:
     return _OURS.fullmatch(name) is not None
 
 
+def temporary_of(path: Path, name: str) -> Path:
+    """Return where the bytes of a file are before it has its name."""
+    return path.with_name(f".transfer-{name}.partial")
+
+
 @dataclass(frozen=True, slots=True)
 class PartialFile:
     """The unfinished file of one upload; `path` is what it will be."""
@@ -55,7 +60,7 @@ class PartialFile:
     @property
     def temporary(self) -> Path:
         """Where the bytes are."""
-        return self.path.with_name(f".transfer-{self.id}.partial")
+        return temporary_of(self.path, self.id)
 
     @property
     def notes(self) -> Path:

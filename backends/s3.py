@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from backends import s3_checksums
 from backends.presigned import RemoteObject, bind, send_signed
 from backends.s3_access import access_by_settings
+from backends.s3_batches import S3Batches
 from backends.s3_control import S3Control, modified
 from backends.s3_copies import ServerCopies, place_of
 from backends.s3_errors import error_of_answer, refused_overwrite
@@ -68,6 +69,7 @@ class S3Store:
         self.traits = _TRAITS
         self.presigner = S3Presigner(access.signing, access.base)
         self.parts = S3Parts(self)
+        self.batches = S3Batches(self)
         self.signer = S3Presigner(access.signing, access.public)
         self.copies = ServerCopies(self.control, access.signing)
         self.refuses_checksums = False

@@ -26,6 +26,7 @@ _NAMES = {
     Algorithm.SHA1: "SHA1",
     Algorithm.SHA256: "SHA256",
 }
+_HEADERS = [(name, f"x-amz-checksum-{name}") for name in _NAMES]
 # Checksums of the whole that a client can compute from those of parts.
 FULL_OBJECT = frozenset({Algorithm.CRC32C, Algorithm.CRC32, Algorithm.CRC64NVME})
 
@@ -90,7 +91,7 @@ def of_headers(headers: Mapping[str, str]) -> Checksum | None:
     """Return the checksum of a whole object from an answer of the data path."""
     if headers.get("x-amz-checksum-type", "FULL_OBJECT").upper() != "FULL_OBJECT":
         return None
-    return _first({name: headers.get(f"x-amz-checksum-{name}") for name in _NAMES})
+    return _first({name: headers[header] for name, header in _HEADERS if header in headers})
 
 
 def _first(values: Mapping[Algorithm, str | None]) -> Checksum | None:

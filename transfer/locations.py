@@ -11,6 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -51,7 +52,7 @@ class Location:
     def __str__(self) -> str:
         if self.scheme == "file":
             return "/" + self.key
-        return redact(self.root) + "/" + self.key
+        return _shown(self.root) + "/" + self.key
 
     @property
     def name(self) -> str:
@@ -62,6 +63,11 @@ class Location:
         """Return the place `name` in this folder; "" is the folder itself, as a folder."""
         stem = self.key if self.is_folder else self.key + "/"
         return Location(self.scheme, self.root, stem + name)
+
+
+@lru_cache(maxsize=64)
+def _shown(root: str) -> str:
+    return redact(root)
 
 
 def parse(text: str, style_of: Callable[[str], Style]) -> Location:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Durability: TypeAlias = Literal["file", "none"]
+Durability: TypeAlias = Literal["file", "batch", "none"]
 Checksumming: TypeAlias = Literal["auto", "crc32c", "crc64nvme", "md5", "none"]
 AzureChecksumming: TypeAlias = Literal["none", "md5"]
 AddressingStyle: TypeAlias = Literal["auto", "path", "virtual"]
@@ -232,10 +232,11 @@ class Settings:
     )
     durability: Durability = _setting(
         "TRANSFER_DURABILITY",
-        _choice("file", "none"),
-        "file",
-        "Local files: `file` reports success after fsync of each file and its folder, `none`"
-        " leaves that to the operating system.",
+        _choice("file", "batch", "none"),
+        "batch",
+        "Local files: success is reported after fsync of each file and its folder (`file`), or of"
+        " many small ones together (`batch`); `none` leaves that to the operating system"
+        " (`--durability`).",
     )
     token: str | None = _setting(
         "TRANSFER_TOKEN",

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 # Seven days, the most that AWS accepts.
 MAX_LIFETIME = 604_800
 _ALGORITHM = "AWS4-HMAC-SHA256"
+# The last name of our own in a query; nearly all others come behind it.
+_LAST = "X-Amz-SignedHeaders"
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9/._~-]*")
 _IMPLIED = {"http": ":80", "https": ":443"}
 
 
@@ -55,23 +59,19 @@ def presign(
     most seven days. `headers` must be sent as given.
     """
     signed = signed_headers(url, headers or {})
-    names = ";".join(sorted(signed))
-    stamp = _stamp(int(now))
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
-    granted = {
-        "X-Amz-Algorithm": _ALGORITHM,
-        "X-Amz-Credential": f"{credentials.access_key}/{scope}",
-        "X-Amz-Date": stamp,
-        "X-Amz-Expires": str(int(max(1, min(lifetime, MAX_LIFETIME)))),
-        "X-Amz-SignedHeaders": names,
-    }
-    if credentials.token:
-        granted["X-Amz-Security-Token"] = credentials.token
-    pairs = [(quote_value(n), quote_value(v)) for n, v in ({**(query or {}), **granted}).items()]
-    canonical = canonical_request(method, url, pairs, signed)
-    signature = _signature(canonical, stamp, scope, credentials, region)
-    sent = "&".join([f"{n}={v}" for n, v in pairs])
-    return f"{url}?{sent}&X-Amz-Signature={signature}"
+    lifetime = int(max(1, min(lifetime, MAX_LIFETIME)))
+    granted = _granted(credentials, region, int(now), lifetime, ";".join(signed))
+    sent, ordered = granted.sent, granted.ordered
+    if query:
+        asked = [(quote_value(n), quote_value(v)) for n, v in query.items()]
+        sent = f"{_joined(asked)}&{sent}"
+        asked.sort()
+        if asked[0][0] > _LAST:
+            ordered = f"{ordered}&{_joined(asked)}"
+        else:
+            ordered = _joined(sorted([*asked, *granted.pairs]))
+    canonical = _canonical(f"{method}\n{_place(url)[1]}", ordered, signed)
+    return f"{url}?{sent}&X-Amz-Signature={granted.day.sign(granted.stamp, canonical)}"
 
 
 def authorize(
@@ -89,40 +89,38 @@ def authorize(
 
     As "Authenticating Requests: Using the Authorization Header" has it.
     """
-    stamp = _stamp(int(now))
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    day, stamp = _day(credentials.secret_key, region, int(now) // 86_400), _stamp(int(now))
     payload = hashlib.sha256(body).hexdigest()
     sent = {**(headers or {}), "x-amz-content-sha256": payload, "x-amz-date": stamp}
     if credentials.token:
         sent["x-amz-security-token"] = credentials.token
     signed = signed_headers(url, sent)
-    names = ";".join(sorted(signed))
-    pairs = [(quote_value(n), quote_value(v)) for n, v in (query or {}).items()]
-    canonical = canonical_request(method, url, pairs, signed, payload)
-    signature = _signature(canonical, stamp, scope, credentials, region)
+    asked = [(quote_value(n), quote_value(v)) for n, v in (query or {}).items()]
+    canonical = canonical_request(method, url, asked, signed, payload)
     sent["Authorization"] = (
-        f"{_ALGORITHM} Credential={credentials.access_key}/{scope},"
-        f" SignedHeaders={names}, Signature={signature}"
+        f"{_ALGORITHM} Credential={credentials.access_key}/{day.scope},"
+        f" SignedHeaders={';'.join(signed)}, Signature={day.sign(stamp, canonical)}"
     )
-    asked = "&".join([f"{n}={v}" for n, v in pairs])
-    return f"{url}?{asked}" if asked else url, sent
+    return f"{url}?{_joined(asked)}" if asked else url, sent
 
 
 def quote_key(key: str) -> str:
     """Return an object's key as the path of a URL, encoded as S3 signs it."""
-    return quote(key, safe="/~")
+    return key if _PLAIN_KEY.fullmatch(key) else quote(key, safe="/~")
 
 
+@lru_cache(maxsize=4096)
 def quote_value(text: str) -> str:
     """Return a name or a value of a query, encoded as it is signed."""
     return quote(text, safe="~")
 
 
 def signed_headers(url: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of a request in the form that is signed, Host among them."""
-    signed = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
-    signed["host"] = _place(url)[0]
-    return signed
+    """Return the headers of a request in the form that is signed, Host among them, in order."""
+    signed = [(name.lower(), " ".join(value.split())) for name, value in headers.items()]
+    signed.append(("host", _place(url)[0]))
+    signed.sort()
+    return dict(signed)
 
 
 def canonical_request(
@@ -136,26 +134,62 @@ def canonical_request(
 
     `pairs` are those of the query, encoded; `signed` come from `signed_headers`.
     """
-    names = sorted(signed)
-    query = "&".join([f"{n}={v}" for n, v in sorted(pairs)])
-    headers = "".join([f"{name}:{signed[name]}\n" for name in names])
-    return f"{method}\n{_place(url)[1]}\n{query}\n{headers}\n{';'.join(names)}\n{payload}"
+    return _canonical(f"{method}\n{_place(url)[1]}", _joined(sorted(pairs)), signed, payload)
 
 
-def _signature(
-    canonical: str, stamp: str, scope: str, credentials: Credentials, region: str
-) -> str:
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{digest}"
-    key = _signing_key(credentials.secret_key, stamp[:8], region)
-    return hmac.digest(key, text.encode(), "sha256").hex()
+class _Day:
+    """The signing key of a day, kept half-way through its two hashes (RFC 2104)."""
+
+    __slots__ = ("_inner", "_outer", "scope")
+
+    def __init__(self, secret: str, region: str, day: str) -> None:
+        key = b"AWS4" + secret.encode()
+        for text in (day, region, "s3", "aws4_request"):
+            key = hmac.digest(key, text.encode(), "sha256")
+        block = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+        self.scope = f"{day}/{region}/s3/aws4_request"
+
+    def sign(self, stamp: str, canonical: str) -> str:
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"{_ALGORITHM}\n{stamp}\n{self.scope}\n{digest}".encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
 
-def _place(url: str) -> tuple[str, str]:
-    """Return host and path; the Host header leaves out the port that the scheme implies."""
-    scheme, _, rest = url.partition("://")
-    netloc, slash, path = rest.partition("/")
-    return netloc.removesuffix(_IMPLIED.get(scheme, " ")), f"/{path}" if slash else "/"
+class _Granted(NamedTuple):
+    """The part of a query that is the same for all requests of a second: as sent, and in order."""
+
+    sent: str
+    ordered: str
+    pairs: tuple[tuple[str, str], ...]
+    stamp: str
+    day: _Day
+
+
+@lru_cache(maxsize=64)
+def _granted(
+    credentials: Credentials, region: str, now: int, lifetime: int, names: str
+) -> _Granted:
+    day, stamp = _day(credentials.secret_key, region, now // 86_400), _stamp(now)
+    granted = {
+        "X-Amz-Algorithm": _ALGORITHM,
+        "X-Amz-Credential": f"{credentials.access_key}/{day.scope}",
+        "X-Amz-Date": stamp,
+        "X-Amz-Expires": str(lifetime),
+        "X-Amz-SignedHeaders": names,
+    }
+    if credentials.token:
+        granted["X-Amz-Security-Token"] = credentials.token
+    pairs = [(name, quote_value(value)) for name, value in granted.items()]
+    return _Granted(_joined(pairs), _joined(sorted(pairs)), tuple(pairs), stamp, day)
+
+
+@lru_cache(maxsize=16)
+def _day(secret: str, region: str, day: int) -> _Day:
+    return _Day(secret, region, _stamp(day * 86_400)[:8])
 
 
 @lru_cache(maxsize=4)
@@ -163,9 +197,19 @@ def _stamp(now: int) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-@lru_cache(maxsize=16)
-def _signing_key(secret: str, day: str, region: str) -> bytes:
-    key = b"AWS4" + secret.encode()
-    for text in (day, region, "s3", "aws4_request"):
-        key = hmac.digest(key, text.encode(), "sha256")
-    return key
+def _canonical(
+    target: str, query: str, signed: Mapping[str, str], payload: str = "UNSIGNED-PAYLOAD"
+) -> str:
+    lines = "".join([f"{name}:{value}\n" for name, value in signed.items()])
+    return f"{target}\n{query}\n{lines}\n{';'.join(signed)}\n{payload}"
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> str:
+    return "&".join([f"{n}={v}" for n, v in pairs])
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Return host and path; the Host header leaves out the port that the scheme implies."""
+    scheme, _, rest = url.partition("://")
+    netloc, slash, path = rest.partition("/")
+    return netloc.removesuffix(_IMPLIED.get(scheme, " ")), f"/{path}" if slash else "/"

@@ -25,6 +25,7 @@ LAYERS = [
             "transfer.keys",
             "transfer.locations",
             "transfer.model",
+            "transfer.quick",
             "transfer.redaction",
             "transfer.review",
             "transfer.settings",

@@ -27,7 +27,7 @@ def test_defaults_are_those_of_the_documentation():
     assert (settings.stall_timeout, settings.connect_timeout) == (60.0, 10.0)
     assert (settings.url_lifetime, settings.outage_patience) == (900.0, 900.0)
     assert (settings.request_timeout, settings.presigned_download_lifetime) == (120.0, 300.0)
-    assert (settings.durability, settings.s3_addressing_style) == ("file", "auto")
+    assert (settings.durability, settings.s3_addressing_style) == ("batch", "auto")
     switches = settings.tracking_insecure_tls, settings.s3_ignore_tls, settings.db_echo
     assert not any(switches)
 

@@ -37,6 +37,7 @@ class CopyFlags:
     target: str
     concurrency: str | None = None
     part_size: str | None = None
+    durability: str | None = None
     endpoint_url: str | None = None
     timeout: str | None = None
     include: tuple[str, ...] = ()
@@ -75,6 +76,7 @@ def settings_of(flags: CopyFlags, settings: Settings) -> Settings:
         "concurrency": ("--concurrency", flags.concurrency),
         "upload_part_size": ("--part-size", flags.part_size),
         "download_part_size": ("--part-size", flags.part_size),
+        "durability": ("--durability", flags.durability),
         "s3_endpoint_url": ("--endpoint-url", flags.endpoint_url),
         "stall_timeout": ("--timeout", flags.timeout),
     }

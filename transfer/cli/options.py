@@ -21,6 +21,12 @@ PartSize: TypeAlias = Annotated[
     str | None,
     typer.Option("--part-size", "-p", metavar="SIZE", help="Bytes of a part, such as 16MiB."),
 ]
+Durability: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--durability", metavar="HOW", help="Sync each file, many in a batch, or none to the disk."
+    ),
+]
 Include: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

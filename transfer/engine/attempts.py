@@ -67,9 +67,7 @@ class Attempts:
         `on_retry` is told the number of the failed attempt, the pause in seconds
         and the error. Raises the last error, with the number of attempts in it.
         """
-        health = self._hosts.get(lane)
-        if health is None:
-            health = self._hosts[lane] = HostHealth(self._policy_of(lane), self._jitter)
+        health = self._health(lane)
         operation = Operation(self._clock())
         loop = _Loop(self, health, operation, on_retry)
         retrying = AsyncRetrying(
@@ -79,6 +77,22 @@ class Attempts:
             reraise=True,
         )
         return await retrying(partial(self._attempt, lane, health, operation, attempt, loop))
+
+    def heard(self, lane: Lane) -> None:
+        """Note that a host did answer what was not asked through here."""
+        now = self._clock()
+        self._health(lane).succeeded(Operation(now), now)
+
+    def in_trouble(self, lane: Lane) -> bool:
+        """Tell whether a host is asked by single probes only, or not at all any more."""
+        health = self._hosts.get(lane)
+        return health is not None and (health.tripped or health.dead is not None)
+
+    def _health(self, lane: Lane) -> HostHealth:
+        health = self._hosts.get(lane)
+        if health is None:
+            health = self._hosts[lane] = HostHealth(self._policy_of(lane), self._jitter)
+        return health
 
     async def _attempt(
         self,

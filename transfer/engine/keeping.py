@@ -98,6 +98,8 @@ class Keeper:
 
     def former_part_size(self, item: Item) -> int | None:
         """Return how a former run has cut a file of this size; None if there was none."""
+        if not self._former:
+            return None
         record = self._former.get(record_id(str(item.source), str(item.target)))
         if record is None or record.size != item.info.size:
             return None

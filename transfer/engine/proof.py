@@ -33,7 +33,7 @@ class Evidence:
     target_is_local: bool
 
 
-def verdict(target: str, evidence: Evidence) -> Verified:
+def verdict(target: object, evidence: Evidence) -> Verified:
     """Return how much is proved; raises IntegrityError where two of them contradict."""
     known, moved, stored = evidence.known, evidence.moved, evidence.stored
     for said, found in ((known, moved), (stored, moved), (known, stored)):

@@ -8,6 +8,7 @@ opened are given up (or kept, where they may be resumed) within a few seconds.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,9 +18,11 @@ import anyio.to_thread
 
 from transfer.checksums import Algorithm, new_digest
 from transfer.engine.attempts import Attempts, Lane
+from transfer.engine.batches import Batches, Small
 from transfer.engine.expand import Item, Lookup, expand, only_itself
 from transfer.engine.grace import Grace
 from transfer.engine.keeping import Keeper
+from transfer.engine.policies import policy_of, preference_of
 from transfer.engine.report import Failure, Report
 from transfer.engine.resumption import remembered
 from transfer.engine.transfer import FileTransfer
@@ -39,16 +42,17 @@ from transfer.events import (
 )
 from transfer.journal import Journal
 from transfer.machine import Failed, Machine, Put, Send
-from transfer.planner import Plan, Preference, plan
+from transfer.planner import Plan, plan
+from transfer.quick import quick_of
 from transfer.redaction import redact
-from transfer.retries import RetryPolicy
 from transfer.scheduler import Limits, Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from anyio.abc import ObjectReceiveStream, ObjectSendStream
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+    from transfer.engine.batches import Batch
     from transfer.engine.report import Options
     from transfer.engine.stores import Stores
     from transfer.locations import Location
@@ -86,6 +90,8 @@ class Run:
             Limits(operations, operations + max(2, operations // 4), settings.max_memory)
         )
         self._bell = _Bell()
+        self._batches = Batches(options, quick_of(stores.mover), operations)
+        self._carrying: set[Batch] = set()
         self._running: set[FileTransfer] = set()
         self._listed = False
         self._all_taken = False
@@ -130,6 +136,7 @@ class Run:
     def progress(self) -> Progress:
         """Return the counters as they are now."""
         moved = self._settled_bytes + sum(item.meter.moved for item in self._running)
+        moved += sum(batch.size for batch in self._carrying)
         files = len(self.report.done) + len(self.report.skipped) + len(self.report.failed)
         running = tuple(_transfer(job).progress() for job in self._scheduler.jobs)
         return Progress(moved, self._found_bytes, files, self._found, self._listed, running)
@@ -140,7 +147,7 @@ class Run:
             self._publish(self.progress())
 
     async def _list(
-        self, sources: Sequence[Location], target: Location, listed: ObjectSendStream[Item]
+        self, sources: Sequence[Location], target: Location, listed: MemoryObjectSendStream[Item]
     ) -> None:
         """List the sources while their files are already being moved."""
         items = expand(sources, target, self._lookup, self._options.chosen)
@@ -150,15 +157,25 @@ class Run:
             async for item in items:
                 self._found += 1
                 self._found_bytes += item.info.size
-                await listed.send(item)
+                try:
+                    listed.send_nowait(item)
+                except anyio.WouldBlock:
+                    await listed.send(item)
         self._listed = True
 
-    async def _feed(self, items: ObjectReceiveStream[Item]) -> None:
+    async def _feed(self, items: MemoryObjectReceiveStream[Item]) -> None:
         """Take files on as there is room for them."""
         try:
             async with items:
-                async for item in items:
+                while True:
+                    try:
+                        item = items.receive_nowait()
+                    except anyio.WouldBlock:
+                        self._bell.ring()
+                        item = await items.receive()
                     await self._take_on(item)
+        except anyio.EndOfStream:
+            pass
         finally:
             self._all_taken = True
             self._bell.ring()
@@ -170,7 +187,7 @@ class Run:
         if self._options.dry_run:
             self._skipped(item, "dry run")
             return
-        while not self._scheduler.has_room:
+        while self._batches.full or not self._scheduler.has_room:
             await self._bell.wait()
         try:
             source = await self._store(item.source)
@@ -179,7 +196,10 @@ class Run:
         except TransferError as error:
             self._failed(item, error)
             return
-        self._begin(item, source, target, cut)
+        if not self._batches.takes(Small(item, source, target, cut)):
+            self._begin(item, source, target, cut)
+        elif self._batches.many:
+            self._bell.ring()
 
     def _begin(self, item: Item, source: Store, target: Store, cut: Plan) -> None:
         transfer = FileTransfer(
@@ -228,9 +248,11 @@ class Run:
 
     async def _store(self, location: Location) -> Store:
         """Open a store, or return the one that is open; a coordinator may be away for a moment."""
-        return await self._attempts.run(
-            Lane(redact(location.root), opening=True), partial(self._stores.get, location)
-        )
+        found = self._stores.opened(location)
+        if found is not None:
+            return found
+        lane = Lane(redact(location.root), opening=True)
+        return await self._attempts.run(lane, partial(self._stores.get, location))
 
     async def _work(self) -> None:
         while True:
@@ -238,11 +260,41 @@ class Run:
             if task is not None:
                 job, command = task
                 await self._turn(_transfer(job), command)
-            elif self._all_taken and not self._scheduler.jobs:
+            elif self._batches.ready and self._scheduler.has_room:
+                # What failed in batches comes first, or it would pile up.
+                await self._carry_some()
+            elif self._all_taken and not self._scheduler.jobs and not self._batches.busy:
                 self._bell.ring()
                 return
             else:
                 await self._bell.wait()
+
+    async def _carry_some(self) -> None:
+        """Carry a batch; what it leaves, or what meets a host in trouble, goes the long way."""
+        if not self._batches.pays(self._attempts):
+            self._begin_small(self._batches.give_up_one())
+            return
+        batch = self._batches.next()
+        self._carrying.add(batch)
+        try:
+            with suppress(TransferError):
+                await self._batches.carry(batch)
+        finally:
+            self._carrying.discard(batch)
+            for carried in batch.arrived:
+                result = carried.result()
+                self._settled_bytes += result.size
+                item = carried.small.item
+                self._publish(FileStarted(str(item.source), str(item.target), result.size, 0))
+                self._publish(result)
+                self.report.done.append(result)
+            self._batches.done(batch, self._attempts)
+            self._bell.ring()
+        for small in batch.remaining:
+            self._begin_small(small)
+
+    def _begin_small(self, small: Small) -> None:
+        self._begin(small.item, small.source, small.target, small.plan)
 
     async def _turn(self, transfer: FileTransfer, command: Command) -> None:
         """Carry out one command and report it, even when cancelled half-way."""
@@ -343,45 +395,17 @@ class _Bell:
     """Wakes everybody who waits now."""
 
     def __init__(self) -> None:
-        self._event = anyio.Event()
+        self._event: anyio.Event | None = None
 
     def ring(self) -> None:
-        self._event.set()
-        self._event = anyio.Event()
+        if self._event is not None:
+            self._event.set()
+            self._event = None
 
     async def wait(self) -> None:
+        if self._event is None:
+            self._event = anyio.Event()
         await self._event.wait()
-
-
-def policy_of(settings: Settings, lane: Lane) -> RetryPolicy:
-    """Return the retry policy for a lane; calls to a coordinator have settings of their own."""
-    policy = RetryPolicy(
-        attempts=settings.attempts,
-        patience=settings.outage_patience,
-        honour_retry_after=settings.respect_retry_after,
-    )
-    if lane.data or not lane.store.startswith(("mlflow-artifacts:", "transfer+")):
-        return policy
-    if settings.request_retries is not None:
-        policy = replace(policy, attempts=settings.request_retries + 1)
-    if settings.request_backoff is not None:
-        policy = replace(policy, base=settings.request_backoff, cap=120.0)
-    return replace(policy, added_jitter=settings.request_jitter)
-
-
-def preference_of(settings: Settings, *, download: bool) -> Preference:
-    """Return how files are to be cut, by the direction they go."""
-    if download:
-        return Preference(
-            settings.download_part_size,
-            settings.download_threshold,
-            multipart=settings.enable_download is not False,
-        )
-    return Preference(
-        settings.upload_part_size,
-        settings.upload_threshold,
-        multipart=settings.enable_upload is not False,
-    )
 
 
 def _transfer(job: object) -> FileTransfer:

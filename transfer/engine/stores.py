@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from transfer.locations import Location
     from transfer.settings import Settings
-    from transfer.store import Context, Store
+    from transfer.store import Context, Mover, Store
 
 
 class Stores:
@@ -39,6 +39,15 @@ class Stores:
     def settings(self) -> Settings:
         """What they are opened with."""
         return self._context.settings
+
+    @property
+    def mover(self) -> Mover:
+        """What moves their bytes."""
+        return self._context.mover
+
+    def opened(self, location: Location) -> Store | None:
+        """Return the store that a location is in, if it is open."""
+        return self._open.get(location.root)
 
     @asynccontextmanager
     async def reached_by(self, settings: Settings) -> AsyncIterator[Stores]:

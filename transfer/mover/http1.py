@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -36,14 +37,20 @@ class Address:
     @classmethod
     def of(cls, url: str) -> Address:
         """Read the address out of a URL; UsageError if there is none."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise UsageError("not an address that can be requested") from None
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise UsageError("not an address that can be requested")
-        return cls(parts.scheme, parts.hostname, port or _PORTS[parts.scheme])
+        scheme, _, rest = url.partition("://")
+        return _address(f"{scheme}://{rest.partition('/')[0]}")
+
+
+@lru_cache(maxsize=64)
+def _address(url: str) -> Address:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise UsageError("not an address that can be requested") from None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise UsageError("not an address that can be requested")
+    return Address(parts.scheme, parts.hostname, port or _PORTS[parts.scheme])
 
 
 def request_head(method: str, url: str, headers: Mapping[str, str], length: int | None) -> bytes:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
@@ -30,10 +30,13 @@ from transfer.tally import Tally
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from transfer.quick import Interruptible, Interruption, Quick
     from transfer.settings import Settings
     from transfer.store import Mover, Request, Response, Sink, Source
+
+T = TypeVar("T")
 
 # How long an interrupted thread may take to notice, in seconds.
 _JOIN = 2.0
@@ -78,6 +81,39 @@ class ThreadMover:
                 f" after {tally.moved} of {source.size} bytes"
             )
         return answer
+
+    @property
+    def quick(self) -> Quick:
+        """Exchanges for threads that do many."""
+        return self
+
+    def reaches(self, url: str) -> bool:
+        """Tell whether a thread can go there by itself; see `Quick`."""
+        return self._proxies.choose(url) is None
+
+    def exchange_now(self, request: Request, interruption: Interruption) -> Response:
+        """Send a request and take its answer, in this thread; see `Quick`."""
+        tls = request.tls or _NO_TLS
+        context = self._trust.context_now(tls) if request.url.startswith("https:") else None
+        exchange = Exchange(request, None, None, Tally())
+        try:
+            with interruption.during(exchange):
+                return exchange.run(self._pool, tls, context, self._settings.connect_timeout)
+        except StoreError as error:
+            error.message = f"{request.method} {redact(request.url)}: {error.message}"
+            raise
+
+    async def run(
+        self, work: Callable[[], None], interruption: Interruption, moved: Callable[[], int]
+    ) -> None:
+        """Have a thread do something; see `Quick`."""
+        limit = self._settings.stall_timeout
+        done = False
+        with StallWatch(moved, lambda: limit):
+            await _joined(asyncio.wrap_future(self._crew.submit(work)), interruption)
+            done = True
+        if not done:
+            raise StalledError(f"no byte moved for {limit:.0f} s")
 
     async def aclose(self) -> None:
         """Close what was opened on the way."""
@@ -149,7 +185,7 @@ def _in_files(source: Source | None, sink: Sink | None) -> bool:
     )
 
 
-async def _joined(future: asyncio.Future[Response], exchange: Exchange) -> Response:
+async def _joined(future: asyncio.Future[T], exchange: Interruptible) -> T:
     """Wait for a thread; when cancelled, interrupt it and wait until it has noticed."""
     try:
         return await asyncio.shield(future)

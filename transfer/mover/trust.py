@@ -25,6 +25,13 @@ class Trust:
             self._contexts[tls] = await anyio.to_thread.run_sync(make_context, tls)
         return self._contexts[tls]
 
+    def context_now(self, tls: Tls) -> ssl.SSLContext:
+        """Return the context, from a thread; two may make the same at once, which is no harm."""
+        found = self._contexts.get(tls)
+        if found is None:
+            found = self._contexts[tls] = make_context(tls)
+        return found
+
 
 def make_context(tls: Tls) -> ssl.SSLContext:
     """Make a client context with the system's CAs, or with the ones given."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from transfer.engine.attempts import Lane
-from transfer.engine.run import policy_of, preference_of
+from transfer.engine.policies import policy_of, preference_of
 from transfer.planner import Preference
 from transfer.retries import RetryPolicy
 from transfer.settings import Settings

@@ -1,0 +1,236 @@
+"""Small files carried in a thread: what arrives, what is left, and what is never seen half."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from backends import local_batches
+from backends.local import LocalStore
+from transfer.checksums import Algorithm, checksum_of
+from transfer.engine.attempts import Attempts, Lane
+from transfer.engine.batches import BACKLOG, FEWEST, MOST, SMALL, Batch, Batches, Small
+from transfer.engine.expand import Item
+from transfer.engine.report import Options
+from transfer.errors import AccessError, ConnectionLostError
+from transfer.locations import Location
+from transfer.model import Intent, Verified
+from transfer.mover.interruption import Interruption
+from transfer.planner import Plan
+from transfer.retries import RetryPolicy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WORKERS = 2
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+class Bench:
+    """Two folders, and files to carry from one to the other."""
+
+    def __init__(self, root: Path, **how: bool) -> None:
+        self.here, self.there = root / "here", root / "there"
+        self.here.mkdir()
+        self.there.mkdir()
+        self.source, self.target = LocalStore(self.here), LocalStore(self.there, **how)
+
+    async def small(self, key: str, data: bytes) -> Small:
+        path = self.here / key
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        info = await self.source.stat(key)
+        item = Item(
+            Location("file", self.source.url, key), Location("file", self.target.url, key), info
+        )
+        return Small(item, self.source, self.target, Plan(len(data)))
+
+    async def carry(self, batch: Batch) -> None:
+        reader = await self.source.batches.reader(batch.interruption)
+        writer = await self.target.batches.writer(Intent(None), batch.interruption)
+        assert reader is not None
+        assert writer is not None
+        await anyio.to_thread.run_sync(batch.run, reader, writer)
+
+
+@pytest.fixture(params=["together", "each", "none"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    how = request.param
+    return Bench(tmp_path, durable=how != "none", together=how == "together")
+
+
+async def test_all_arrive_and_nothing_else_is_left(bench: Bench):
+    contents = {f"d{n % 3}/f{n}": os.urandom(n * 7) for n in range(20)}
+    batch = Batch(deque([await bench.small(key, data) for key, data in contents.items()]))
+    await bench.carry(batch)
+    assert [c.small.item.info.key for c in batch.arrived] == list(contents)
+    assert batch.remaining == []
+    assert batch.size == sum(map(len, contents.values()))
+    assert names_in(bench.there) == sorted(contents)
+    for key, data in contents.items():
+        assert (bench.there / key).read_bytes() == data
+    done = batch.arrived[3].result()
+    assert (done.size, done.parts, done.verified) == (21, 0, Verified.CONTENT)
+    assert done.checksum is not None
+
+
+async def test_what_was_changed_since_it_was_listed_is_left(bench: Bench):
+    smalls = [await bench.small(name, b"before") for name in "abcde"]
+    (bench.here / "a").write_bytes(b"before!")
+    (bench.here / "b").unlink()
+    (bench.here / "c").unlink()
+    os.mkfifo(bench.here / "c")
+    (bench.here / "other").write_bytes(b"before")
+    (bench.here / "other").replace(bench.here / "d")
+    batch = Batch(deque(smalls))
+    await bench.carry(batch)
+    assert [c.small.item.info.key for c in batch.arrived] == ["e"]
+    assert [small.item.info.key for small in batch.remaining] == ["a", "b", "c", "d"]
+    assert names_in(bench.there) == ["e"]
+
+
+async def test_what_cannot_be_written_is_left_and_what_was_there_stays(bench: Bench):
+    smalls = [await bench.small(name, b"new") for name in ("a", "b", "c", "d", "e")]
+    (bench.there / "b").mkdir()
+    (bench.there / "c").write_bytes(b"old")
+    batch = Batch(deque(smalls))
+    await bench.carry(batch)
+    assert [small.item.info.key for small in batch.remaining] == ["b"]
+    assert names_in(bench.there) == ["a", "c", "d", "e"]
+    assert (bench.there / "c").read_bytes() == b"new"
+
+
+async def test_nothing_has_its_name_before_the_batch_is_synced(bench: Bench):
+    small = await bench.small("a", b"bytes")
+    reader = await bench.source.batches.reader(Interruption())
+    writer = await bench.target.batches.writer(Intent(None), Interruption())
+    assert reader is not None
+    assert writer is not None
+
+    def carry() -> None:
+        data, said = reader.read(small.item.info)
+        assert (data, said) == (b"bytes", None)
+        writer.write("a", data, checksum_of(Algorithm.CRC32C, data))
+
+    await anyio.to_thread.run_sync(carry)
+    [name] = names_in(bench.there)
+    assert name.startswith(".transfer-")
+    assert (await bench.target.scan("")).objects == ()
+    assert await anyio.to_thread.run_sync(writer.finish) == {}
+    assert names_in(bench.there) == ["a"]
+
+
+@pytest.mark.parametrize("answer", [None, 0, -1])
+async def test_order_is_sync_rename_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int | None
+):
+    """Where the system call is missing, each file is synced; where it fails, nothing is renamed."""
+    bench = Bench(tmp_path)
+    steps: list[str] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
+        fsync(fd)
+
+    def syncfs(fd: int) -> int:
+        assert not [name for name in names_in(bench.there) if not name.startswith(".transfer")]
+        steps.append("all")
+        return 0 if answer == 0 else -1
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(local_batches, "_syncfs", lambda: None if answer is None else syncfs)
+    batch = Batch(deque([await bench.small(f"f{n}", b"x") for n in range(6)]))
+    await bench.carry(batch)
+    if answer == -1:
+        assert steps == ["all", "folder"]
+        assert batch.arrived == []
+        assert len(batch.remaining) == 6
+    else:
+        assert steps == (["all"] if answer == 0 else ["file"] * 6) + ["folder"]
+        assert len(names_in(bench.there)) == 6
+
+
+class Failing:
+    """A writer that fails as a store would; nothing real fails on demand."""
+
+    algorithm = None
+
+    def __init__(self, error: Exception, at: int, interruption: Interruption | None = None) -> None:
+        self.error, self.at, self.interruption, self.keys = error, at, interruption, []
+
+    def write(self, key, data, checksum):
+        if len(self.keys) == self.at:
+            self.keys.append(None)
+            if self.interruption is not None:
+                self.interruption.interrupt()
+            raise self.error
+        self.keys.append(key)
+
+    def finish(self):
+        return {}
+
+
+async def test_a_server_in_trouble_is_left_alone_but_one_that_refuses_is_not(bench: Bench):
+    for error, carried in ((ConnectionLostError("cut"), 2), (AccessError("no"), 4)):
+        batch = Batch(deque([await bench.small(name, b"x") for name in "abcde"]))
+        reader = await bench.source.batches.reader(batch.interruption)
+        assert reader is not None
+        await anyio.to_thread.run_sync(batch.run, reader, Failing(error, 2))
+        assert len(batch.arrived) == carried
+        assert len(batch.arrived) + len(batch.remaining) == 5
+
+
+async def test_interrupted_batch_stops_and_says_what_is_left(bench: Bench):
+    batch = Batch(deque([await bench.small(name, b"x") for name in "abcde"]))
+    reader = await bench.source.batches.reader(batch.interruption)
+    assert reader is not None
+    writer = Failing(AccessError("no"), 1, batch.interruption)
+    await anyio.to_thread.run_sync(batch.run, reader, writer)
+    assert [c.small.item.info.key for c in batch.arrived] == ["a"]
+    assert [small.item.info.key for small in batch.remaining] == ["b", "c", "d", "e"]
+
+
+def test_what_was_interrupted_before_does_not_begin_to_wait():
+    interruption = Interruption()
+    interruption.interrupt()
+    with pytest.raises(ConnectionLostError), interruption.during(Interruption()):
+        pass
+
+
+class Quick:
+    """Only has to be there."""
+
+
+async def test_files_wait_for_a_batch_only_if_they_are_plain_and_many(bench: Bench):
+    attempts = Attempts(lambda _: RetryPolicy())
+    small = await bench.small("a", b"x")
+    assert not Batches(Options(), None, WORKERS).takes(small)
+    assert not Batches(Options(no_clobber=True), Quick(), WORKERS).takes(small)  # type: ignore[arg-type]
+    batches = Batches(Options(), Quick(), WORKERS)  # type: ignore[arg-type]
+    large = Small(small.item, small.source, small.target, Plan(SMALL + 1))
+    parts = Small(small.item, small.source, small.target, Plan(100, 10))
+    assert not batches.takes(large)
+    assert not batches.takes(parts)
+    few = 2 * FEWEST * WORKERS
+    for _ in range(few - 1):
+        assert batches.takes(small)
+    assert not batches.pays(attempts)
+    assert batches.give_up_one() is small
+    for _ in range(BACKLOG):
+        batches.takes(small)
+    assert batches.pays(attempts)
+    assert batches.full
+    assert len(batches.next().waiting) == MOST
+    health = attempts._health(Lane(small.target.url, data=True))
+    health.dead = ConnectionLostError("gone")
+    assert not batches.pays(attempts)

@@ -1,0 +1,229 @@
+"""Small files in batches: one thread, one after the other, without the loop in between.
+
+A file of some kilobytes costs more in tasks and hops between threads than in
+bytes. So those that go in one piece and need nothing decided wait here, and a
+worker that is free carries off as many as leave enough for the others. A batch
+knows only how things go well: a file that fails in it is done again the long
+way, with all that belongs to it, and so are the rest of the batch if the server
+is in trouble.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transfer.checksums import Algorithm, checksum_of, differ
+from transfer.engine.attempts import Lane
+from transfer.engine.proof import Evidence, verdict
+from transfer.errors import DamagedInTransitError, StoreError, TransferError
+from transfer.events import FileDone
+from transfer.model import Intent
+from transfer.mover.interruption import Interruption
+from transfer.quick import batches_of
+
+if TYPE_CHECKING:
+    from transfer.checksums import Checksum
+    from transfer.engine.attempts import Attempts
+    from transfer.engine.expand import Item
+    from transfer.engine.report import Options
+    from transfer.model import Verified
+    from transfer.planner import Plan
+    from transfer.quick import BatchReader, BatchWriter, Quick
+    from transfer.store import Store
+
+# Larger files show their progress, and are worth a thread's time of their own.
+SMALL = 256 * 1024
+FEWEST, MOST = 2, 64
+# Files that wait; more would only hold up those that are not small.
+BACKLOG = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A file that waits for a batch."""
+
+    item: Item
+    source: Store
+    target: Store
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A file that has arrived, if its batch was finished; `elapsed` in seconds."""
+
+    small: Small
+    checksum: Checksum
+    verified: Verified
+    elapsed: float
+
+    def result(self) -> FileDone:
+        """Return what is told of it."""
+        item = self.small.item
+        source, target, size = str(item.source), str(item.target), item.info.size
+        return FileDone(source, target, size, 0, self.elapsed, self.verified, str(self.checksum))
+
+
+class Batch:
+    """Files between the same two stores, carried by one thread.
+
+    `steps` tells that it is alive, `size` how many bytes it has carried.
+    """
+
+    def __init__(self, waiting: deque[Small]) -> None:
+        self.waiting = waiting
+        self.source = waiting[0].source
+        self.target = waiting[0].target
+        self.interruption = Interruption()
+        self.steps = 0
+        self.size = 0
+        self._carried: list[Carried] = []
+        self._left: list[Small] = []
+        self._finished = False
+
+    @property
+    def arrived(self) -> list[Carried]:
+        """What is there for good; nothing before the batch is finished."""
+        return self._carried if self._finished else []
+
+    @property
+    def remaining(self) -> list[Small]:
+        """What is still to be done, the long way."""
+        carried = [] if self._finished else [c.small for c in self._carried]
+        return [*carried, *self._left, *self.waiting]
+
+    def run(self, reader: BatchReader, writer: BatchWriter) -> None:
+        """Carry all of them; called in a thread. What did not work is left."""
+        while self.waiting and not self.interruption.asked:
+            small = self.waiting.popleft()
+            try:
+                self._carry(small, reader, writer)
+            except TransferError as error:
+                self._left.append(small)
+                if isinstance(error, StoreError) and error.retryable:
+                    break
+            self.steps += 1
+        failed = writer.finish()
+        self._left += [c.small for c in self._carried if c.small.item.target.key in failed]
+        self._carried = [c for c in self._carried if c.small.item.target.key not in failed]
+        self._finished = True
+
+    def _carry(self, small: Small, reader: BatchReader, writer: BatchWriter) -> None:
+        began = time.monotonic()
+        data, known = reader.read(small.item.info)
+        algorithm = writer.algorithm or (known.algorithm if known else Algorithm.CRC32C)
+        moved = checksum_of(algorithm, data)
+        said = known or small.item.info.checksum
+        if differ(said, moved):
+            raise DamagedInTransitError(f"{small.item.source}: {moved}, not {said}, arrived")
+        stored = writer.write(small.item.target.key, data, moved)
+        evidence = Evidence(
+            said, moved, stored, small.source.traits.local, small.target.traits.local
+        )
+        proved = verdict(small.item.target, evidence)
+        self.size += len(data)
+        self._carried.append(Carried(small, moved, proved, time.monotonic() - began))
+
+
+class Batches:
+    """The small files of a run that wait, and how they are carried."""
+
+    def __init__(self, options: Options, quick: Quick | None, workers: int) -> None:
+        plain = not (
+            options.skip_existing
+            or options.no_clobber
+            or options.by_content
+            or options.compare_only
+            or options.require_verified
+            or options.expect is not None
+        )
+        self._quick = quick if plain else None
+        self._options = options
+        self._workers = workers
+        self._waiting: deque[Small] = deque()
+        self._running = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker should look here."""
+        return bool(self._waiting)
+
+    @property
+    def many(self) -> bool:
+        """Whether so many wait that every worker can have all that it may carry."""
+        return len(self._waiting) >= 2 * MOST * self._workers
+
+    @property
+    def busy(self) -> bool:
+        """Whether something waits or is carried."""
+        return bool(self._waiting or self._running)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more should wait."""
+        return len(self._waiting) >= BACKLOG
+
+    def takes(self, small: Small) -> bool:
+        """Take a file in, if it is one for a batch."""
+        if (
+            self._quick is None
+            or small.plan.part_size is not None
+            or small.plan.size > SMALL
+            or not (small.source.traits.local or small.target.traits.local)
+            or batches_of(small.source) is None
+            or batches_of(small.target) is None
+        ):
+            return False
+        self._waiting.append(small)
+        return True
+
+    def pays(self, attempts: Attempts) -> bool:
+        """Tell whether the next file should go in a batch.
+
+        Not where few wait, nor while the host that it meets is asked by single probes only.
+        """
+        few = len(self._waiting) < 2 * FEWEST * self._workers
+        return not few and not attempts.in_trouble(_lane(self._waiting[0]))
+
+    def give_up_one(self) -> Small:
+        """Return a file that is not to go in a batch after all."""
+        return self._waiting.popleft()
+
+    def next(self) -> Batch:
+        """Return files to carry now, between two stores: few, if there are few for many workers."""
+        count = min(len(self._waiting) // (2 * self._workers), MOST)
+        taken = deque([self._waiting.popleft()])
+        while len(taken) < count and self._waiting:
+            small = self._waiting[0]
+            if small.source is not taken[0].source or small.target is not taken[0].target:
+                break
+            taken.append(self._waiting.popleft())
+        self._running += 1
+        return Batch(taken)
+
+    async def carry(self, batch: Batch) -> None:
+        """Have a thread carry a batch; whatever this raises, what is left is in it."""
+        source, target = batches_of(batch.source), batches_of(batch.target)
+        if self._quick is None or source is None or target is None:
+            raise AssertionError
+        intent = Intent(None, metadata=self._options.metadata, algorithm=Algorithm.CRC32C)
+        reader = await source.reader(batch.interruption)
+        writer = await target.writer(intent, batch.interruption)
+        if reader is not None and writer is not None:
+            await self._quick.run(
+                lambda: batch.run(reader, writer), batch.interruption, lambda: batch.steps
+            )
+
+    def done(self, batch: Batch, attempts: Attempts) -> None:
+        """Take note of the end of a batch."""
+        self._running -= 1
+        if batch.arrived:
+            attempts.heard(_lane(batch))
+
+
+def _lane(pair: Small | Batch) -> Lane:
+    """Return where the bytes go: the lane of a read is that of its target, as elsewhere."""
+    return Lane(pair.target.url, data=True)

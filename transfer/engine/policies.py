@@ -1,0 +1,44 @@
+"""What the settings say of retries and of parts, in the terms of those who decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from transfer.planner import Preference
+from transfer.retries import RetryPolicy
+
+if TYPE_CHECKING:
+    from transfer.engine.attempts import Lane
+    from transfer.settings import Settings
+
+
+def policy_of(settings: Settings, lane: Lane) -> RetryPolicy:
+    """Return the retry policy for a lane; calls to a coordinator have settings of their own."""
+    policy = RetryPolicy(
+        attempts=settings.attempts,
+        patience=settings.outage_patience,
+        honour_retry_after=settings.respect_retry_after,
+    )
+    if lane.data or not lane.store.startswith(("mlflow-artifacts:", "transfer+")):
+        return policy
+    if settings.request_retries is not None:
+        policy = replace(policy, attempts=settings.request_retries + 1)
+    if settings.request_backoff is not None:
+        policy = replace(policy, base=settings.request_backoff, cap=120.0)
+    return replace(policy, added_jitter=settings.request_jitter)
+
+
+def preference_of(settings: Settings, *, download: bool) -> Preference:
+    """Return how files are to be cut, by the direction they go."""
+    if download:
+        return Preference(
+            settings.download_part_size,
+            settings.download_threshold,
+            multipart=settings.enable_download is not False,
+        )
+    return Preference(
+        settings.upload_part_size,
+        settings.upload_threshold,
+        multipart=settings.enable_upload is not False,
+    )
