@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from backends.logins import password_seen
 from transfer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,10 +85,7 @@ def authority_of(root: str, context: Context) -> Authority:
     """Read a root; the password of the settings stands in for one that is not in the URL."""
     found = parse_root(root)
     if found.password is not None:
-        context.notify(
-            f"the URL of {found.url} holds a password, which other users of this machine can"
-            " see: set TRANSFER_STORE_PASSWORD instead"
-        )
+        context.notify(password_seen(found.url))
         return found
     password = context.settings.store_password
     return Authority(found.scheme, found.host, found.port, found.user, password, found.folder)

@@ -28,6 +28,7 @@ from backends.http_answers import (
     versions_differ,
 )
 from backends.http_site import Site, site_of
+from backends.logins import password_seen
 from backends.partial_file import is_ours
 from backends.presigned import RemoteObject
 from transfer.errors import (
@@ -67,6 +68,8 @@ _MLFLOW_PATH = "/mlflow-artifacts/artifacts/"
 async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
     """Open `http://`, `https://`, or `webdav(s)://` where a server does not say what it is."""
     site = site_of(root, context.settings, context.mover)
+    if ":" in root.partition("//")[2].rpartition("@")[0]:
+        context.notify(password_seen(redact(root)))
     known = True if root.startswith("webdav") else None
     store = HttpStore(redact(root), site, Kinds(site, known=known))
     try:

@@ -29,3 +29,11 @@ def basic(user: str, password: str) -> dict[str, str]:
     """Return the header for a user with a password (RFC 7617)."""
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     return {"Authorization": f"Basic {token}"}
+
+
+def password_seen(url: str) -> str:
+    """Return the notice for a URL that has a password in it; `url` is shown, without that."""
+    return (
+        f"the URL of {url} holds a password, which other users of this machine can see: set"
+        " TRANSFER_STORE_PASSWORD instead"
+    )

@@ -211,6 +211,11 @@ def test_the_right_password_is_not_shown_either(run, webdav, tmp_path):
     assert result.returncode == 0
     assert PASSWORD not in result.stdout + result.stderr
     assert "p%40ss" not in result.stdout + result.stderr
+    assert "TRANSFER_STORE_PASSWORD" in result.stdout
+    by_name = webdav.with_login("ann")
+    result = run("push", "--json", tmp_path / "a", f"{by_name}/b", TRANSFER_STORE_PASSWORD=PASSWORD)
+    assert result.returncode == 0, result.stderr
+    assert "TRANSFER_STORE_PASSWORD" not in result.stdout
 
 
 def test_a_place_that_may_not_be_written_to_is_an_error(run, nginx, tmp_path):
