@@ -13,6 +13,8 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
+
 from backends import s3_checksums
 from backends.presigned import RemoteObject, bind, send_signed
 from backends.s3_access import access_by_settings
@@ -29,12 +31,13 @@ from transfer.model import ObjectInfo, Page, Traits
 from transfer.sizes import GIB, MIB
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from backends.s3_access import Access
     from transfer.checksums import Algorithm
     from transfer.errors import TransferError
     from transfer.model import Intent
+    from transfer.settings import Settings
     from transfer.store import Context, Mover, OpenObject, Response, SignedRequest, Source, Store
     from transfer.tally import Tally
 
@@ -51,10 +54,16 @@ async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
     check_extra_args(context.settings.s3_extra_args)
     access = access_by_settings(bucket, context.settings)
     if access is None:
-        from backends.s3_sdk import find_access  # noqa: PLC0415 - slow to load
-
+        find_access = await anyio.to_thread.run_sync(_load_sdk)
         access = await find_access(bucket, context.settings)
     yield S3Store(bucket, access, context.mover)
+
+
+def _load_sdk() -> Callable[[str, Settings], Awaitable[Access]]:
+    """Load what asks the SDK; that takes a while."""
+    from backends.s3_sdk import find_access  # noqa: PLC0415 - only where it is needed
+
+    return find_access
 
 
 class S3Store:

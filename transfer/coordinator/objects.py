@@ -198,7 +198,7 @@ class Objects:
         tally = Tally(Algorithm.CRC32C)
         source = cut(Span(0, size))
         info = await self._to.store.put(self._to.inner(key), source, intent, tally)
-        return await self.remember(self._to.outer(info), tally.checksum)
+        return await self._written(self._to.outer(info), tally.checksum)
 
     async def _put_in_parts(
         self, key: str, cut: Callable[[Span], Source], intent: Intent
@@ -222,7 +222,15 @@ class Objects:
             with anyio.CancelScope(shield=True):
                 await parts.abort(upload)
             raise
-        return await self.remember(self._to.outer(info), whole_checksum(receipts))
+        return await self._written(self._to.outer(info), whole_checksum(receipts))
+
+    async def _written(self, info: ObjectInfo, checksum: Checksum | None) -> ObjectInfo:
+        """Remember what was written, and return what is proved of what is there.
+
+        Bytes that leave this machine are proved only by what the store says itself.
+        """
+        known = await self.remember(info, checksum)
+        return known if self._to.store.traits.local else replace(known, checksum=info.checksum)
 
 
 def _stamp(info: ObjectInfo) -> str:
