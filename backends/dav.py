@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from backends.dav_xml import PROPFIND, Entry, read_multistatus
+from backends.dav_xml import PROPFIND, DavEntry, read_multistatus
 from backends.http_answers import is_dav, leads_to_folder
 from backends.http_site import PATIENCE
 from backends.partial_file import is_ours
+from backends.remote_walk import Entry
 from transfer.errors import (
     ConnectionLostError,
     ExistsError,
@@ -46,7 +47,7 @@ class Dav:
         self._folders = {""}
         self._making = anyio.Lock()
 
-    async def look(self, key: str) -> Entry | None:
+    async def look(self, key: str) -> DavEntry | None:
         """Return what is there under a name, None if nothing is."""
         entries = await self._propfind(key, "0")
         if entries is None:
@@ -57,10 +58,9 @@ class Dav:
             raise ProtocolError(f"{self._site.shown(key)}: the server tells of something else")
         return replace(fitting[0], path=key)
 
-    async def children(self, folder: str) -> tuple[list[ObjectInfo], list[str]]:
-        """Return the files and the folders in a folder; none if there is no such folder."""
-        objects: list[ObjectInfo] = []
-        folders: list[str] = []
+    async def entries(self, folder: str) -> list[Entry]:
+        """Return what is in a folder; nothing if there is no such folder."""
+        found: list[Entry] = []
         for entry in await self._propfind(folder, "1") or []:
             if entry.path == folder.removesuffix("/"):
                 continue
@@ -69,10 +69,10 @@ class Dav:
                     f"{self._site.shown(folder)}: the server lists what is not in it"
                 )
             if entry.is_folder:
-                folders.append(f"{entry.path}/")
+                found.append(Entry(entry.name))
             elif not is_ours(entry.name):
-                objects.append(info_of(entry, self._site.shown(entry.path)))
-        return objects, folders
+                found.append(Entry(entry.name, info_of(entry, self._site.shown(entry.path))))
+        return found
 
     async def make_folder(self, folder: str) -> None:
         """Make a folder ("" or "a/b/") and those above it; what is there is fine."""
@@ -156,7 +156,7 @@ class Dav:
             f"cannot write {self._site.shown(key)}: it is a folder", hint="name a file in it"
         )
 
-    async def _propfind(self, key: str, depth: str) -> list[Entry] | None:
+    async def _propfind(self, key: str, depth: str) -> list[DavEntry] | None:
         answer = await self._site.ask(
             "PROPFIND", key, {**_XML, "Depth": depth}, body=PROPFIND, most=_LARGEST_LISTING
         )
@@ -165,7 +165,7 @@ class Dav:
         if answer.status in {404, 410} or (depth == "1" and answer.status == 409):
             return None
         if leads_to_folder(self._site.url(key), answer):
-            return [Entry(key, is_folder=True)]
+            return [DavEntry(key, is_folder=True)]
         if answer.ok:
             raise ProtocolError(
                 f"{self._site.shown(key)}: the server answered {answer.status} to PROPFIND"
@@ -215,7 +215,7 @@ def _parent(folder: str) -> str:
     return folder[: folder.rfind("/", 0, -1) + 1]
 
 
-def info_of(entry: Entry, where: str) -> ObjectInfo:
+def info_of(entry: DavEntry, where: str) -> ObjectInfo:
     """Return an entry as an object; ProtocolError if its size is not known."""
     if entry.is_folder:
         raise NotFoundError(f"{where} is a folder")

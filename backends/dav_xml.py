@@ -36,7 +36,7 @@ _OK = re.compile(r"HTTP/\S+ 200\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DavEntry:
     """A file or a folder; `path` is decoded, without slashes at its ends.
 
     `version` is a strong ETag, `modified` seconds since 1970, `size` None where
@@ -56,7 +56,7 @@ class Entry:
         return self.path.rpartition("/")[2]
 
 
-def read_multistatus(body: bytes) -> list[Entry]:
+def read_multistatus(body: bytes) -> list[DavEntry]:
     """Return what is listed, in the order of the answer; ProtocolError if that is not to be had."""
     try:
         root = fromstring(body, forbid_dtd=True)
@@ -90,7 +90,7 @@ def seconds(date: str | None) -> float | None:
         return None
 
 
-def _entry(item: Element) -> Iterator[Entry]:
+def _entry(item: Element) -> Iterator[DavEntry]:
     href = item.findtext(f"{_DAV}href")
     if not href:
         raise ProtocolError("a listing with an entry that has no address")
@@ -104,7 +104,7 @@ def _entry(item: Element) -> Iterator[Entry]:
         return  # an entry that could not be looked at
     text = {child.tag: (child.text or "").strip() for prop in found for child in prop}
     size = text.get(f"{_DAV}getcontentlength", "")
-    yield Entry(
+    yield DavEntry(
         _path(href.strip()),
         any(prop.find(f"{_DAV}resourcetype/{_DAV}collection") is not None for prop in found),
         int(size) if size.isascii() and size.isdecimal() and len(size) < 20 else None,

@@ -109,9 +109,7 @@ class FtpStore:
         """List files below a folder, by MLSD or LIST."""
         if self._confined and prefix:
             check_key(prefix.removesuffix("/"))
-        if folders:
-            return await self._walks.children(prefix)
-        return await self._walks.page(prefix, token)
+        return await self._walks.scan(prefix, token, folders=folders)
 
     @asynccontextmanager
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:

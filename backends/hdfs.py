@@ -22,10 +22,10 @@ import anyio
 import anyio.to_thread
 from hdfs_native import Client, WriteOptions
 
-from backends.folder_walk import FolderWalk
 from backends.hdfs_errors import error_of
 from backends.partial_file import is_ours
 from backends.remote_file import RemoteFile
+from backends.remote_walk import Entry, RemoteWalks
 from transfer.errors import (
     BadKeyError,
     DamagedInTransitError,
@@ -105,15 +105,15 @@ class HdfsStore:
         self.traits = _TRAITS
         self._client = client
         self._calls = calls
-        self._walk = FolderWalk(self._children)
+        self._walks = RemoteWalks(self._entries)
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at a file; a folder is no object."""
         return _info(key, await self._look(key), self._shown(key))
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
-        """List one folder a page."""
-        return await self._walk.page(prefix, token, folders=folders)
+        """List files, folder by folder."""
+        return await self._walks.scan(prefix, token, folders=folders)
 
     @asynccontextmanager
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
@@ -217,19 +217,20 @@ class HdfsStore:
         if not same:
             raise self._changed(info.key)
 
-    async def _children(self, folder: str) -> tuple[list[ObjectInfo], list[str]]:
+    async def _entries(self, folder: str) -> list[Entry]:
         path = f"/{folder}".rstrip("/") or "/"
         try:
             found = await self._run("list", folder, lambda: list(self._client.list_status(path)))
         except NotFoundError:
-            return [], []
-        inside = [(item, folder + item.path.rpartition("/")[2]) for item in found]
+            return []
+        inside = [(item, item.path.rpartition("/")[2]) for item in found if item.path != path]
+        folders = [Entry(name) for item, name in inside if item.isdir]
         files = [
-            _info(key, item, self._shown(key))
-            for item, key in inside
-            if not item.isdir and item.path != path and not is_ours(key.rpartition("/")[2])
+            Entry(name, _info(folder + name, item, self._shown(folder + name)))
+            for item, name in inside
+            if not item.isdir and not is_ours(name)
         ]
-        return files, [f"{key}/" for item, key in inside if item.isdir]
+        return folders + files
 
     async def _look(self, key: str) -> FileStatus:
         return await self._run("look at", key, partial(self._client.get_file_info, _path(key)))

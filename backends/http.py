@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import anyio
 
 from backends.dav import Dav, Kinds, info_of
-from backends.folder_walk import FolderWalk
 from backends.http_answers import (
     answered_version,
     checksum_of,
@@ -31,6 +30,7 @@ from backends.http_site import Site, site_of
 from backends.logins import password_seen
 from backends.partial_file import is_ours
 from backends.presigned import RemoteObject
+from backends.remote_walk import RemoteWalks
 from transfer.errors import (
     BadKeyError,
     ConnectionLostError,
@@ -89,7 +89,7 @@ class HttpStore:
         self._site = site
         self._kinds = kinds
         self._dav = Dav(site)
-        self._walk = FolderWalk(self._dav.children)
+        self._walks = RemoteWalks(self._dav.entries)
         self._ranges: bool | None = None
         self._left: set[str] = set()
 
@@ -117,7 +117,7 @@ class HttpStore:
                 f"{self._site.shown(prefix)} cannot be listed: plain HTTP has no listings",
                 hint=self._listing_hint(prefix),
             )
-        page = await self._walk.page(prefix, token, folders=folders)
+        page = await self._walks.scan(prefix, token, folders=folders)
         large = next((info for info in page.objects if info.size >= _LARGE), None)
         if self._ranges is None and large is not None:
             with suppress(NotFoundError):  # gone since it was listed

@@ -43,6 +43,10 @@ class RemoteWalks:
         self._entries = entries
         self._kept: dict[tuple[str, str], AsyncIterator[ObjectInfo]] = {}
 
+    async def scan(self, prefix: str, token: str | None, *, folders: bool) -> Page:
+        """Return a page as `Store.scan` does."""
+        return await self.children(prefix) if folders else await self.page(prefix, token)
+
     async def page(self, prefix: str, token: str | None) -> Page:
         """Return the next objects below a prefix."""
         walk = self._kept.pop((prefix, token), None) if token is not None else None

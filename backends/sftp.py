@@ -107,9 +107,7 @@ class SftpStore:
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List files below a folder, links followed unless confined."""
-        if folders:
-            return await self._walks.children(prefix)
-        return await self._walks.page(prefix, token)
+        return await self._walks.scan(prefix, token, folders=folders)
 
     @asynccontextmanager
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:

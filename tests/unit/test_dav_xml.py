@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.dav_xml import Entry, encoded, read_multistatus, seconds, strong
+from backends.dav_xml import DavEntry, encoded, read_multistatus, seconds, strong
 from transfer.checksums import Algorithm
 from transfer.errors import BadKeyError, ProtocolError
 
@@ -36,8 +36,8 @@ def test_files_and_folders_are_told_apart():
     )
     found = read_multistatus(listing(response("/d/a%20b", props), response("/d/sub/", FOLDER)))
     assert found == [
-        Entry("d/a b", is_folder=False, size=12, version='"abc"', modified=784887151.0),
-        Entry("d/sub", is_folder=True),
+        DavEntry("d/a b", is_folder=False, size=12, version='"abc"', modified=784887151.0),
+        DavEntry("d/sub", is_folder=True),
     ]
     assert [entry.name for entry in found] == ["a b", "sub"]
 
