@@ -117,7 +117,7 @@ class Connection:
             await self.ask(command, "1xx")
             yield stream
         finally:
-            writer.transport.abort()
+            _cut(writer)
 
     async def finish(self, stream: DataConnectionThrottleStreamIO) -> None:
         """Close a data connection whose bytes are all through; the server must agree."""
@@ -127,13 +127,13 @@ class Connection:
 
     async def verdict(self, stream: DataConnectionThrottleStreamIO) -> None:
         """Read why the server has cut a data connection; raises that, if it says so."""
-        stream.writer.transport.abort()
+        _cut(stream.writer)
         with anyio.fail_after(_ALIVE):
             await self._client.command(None, "2xx", "1xx")
 
     async def give_up(self, stream: DataConnectionThrottleStreamIO) -> None:
         """Cut a data connection in the middle; what the server says to that does not matter."""
-        stream.writer.transport.abort()
+        _cut(stream.writer)
         with anyio.fail_after(_ALIVE):
             await self._client.command(None, ("2xx", "4xx", "5xx"), "1xx")
 
@@ -157,7 +157,7 @@ class Connection:
 
     def cut(self) -> None:
         """Close it at once."""
-        self._client.stream.writer.transport.abort()
+        _cut(self._client.stream.writer)
 
     async def quit(self) -> None:
         """Say goodbye, and close it."""
@@ -303,6 +303,16 @@ async def _encrypt(client: aioftp.Client, context: ssl.SSLContext) -> None:
         raise TlsError(
             f"{client.server_host} offers no TLS: it says {error.received_codes[-1]} to AUTH TLS"
         ) from error
+
+
+def _cut(writer: asyncio.StreamWriter) -> None:
+    """Close at once, whatever has been closed before.
+
+    A transport of asyncio that flushed its last bytes after its `close` fails in `abort`;
+    it has no protocol any more.
+    """
+    if writer.transport.get_protocol() is not None:
+        writer.transport.abort()
 
 
 async def _shut(writer: asyncio.StreamWriter) -> None:

@@ -254,7 +254,8 @@ async def _at(place: Place, run: Running, moment: float) -> None:
 
 def _noted(folder: Path) -> int:
     """Return how many parts of an unfinished download are written down."""
-    lines = [line for path in folder.glob(".transfer-*.receipts") for line in path.open()]
+    notes = [path.read_text() for path in folder.glob(".transfer-*.receipts")]
+    lines = [line for text in notes for line in text.splitlines(keepends=True)]
     found = [json.loads(line) for line in lines if line.endswith("\n")]
     return len({fields[0] for fields in found if len(fields) > 1})
 

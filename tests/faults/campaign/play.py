@@ -13,8 +13,8 @@ from unittest.mock import patch
 
 import anyio
 
+from backends.presigned import MARK_LENGTH
 from backends.s3_parts import S3Parts
-from backends.s3_presigner import MARK_LENGTH
 from tests.faults.campaign import invariants
 from tests.faults.campaign.menu import LIES, network_fault
 from tests.faults.campaign.plants import planted

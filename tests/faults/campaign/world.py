@@ -9,17 +9,16 @@ import random
 import shutil
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import uvicorn
-from backends.s3_client import open_client
 from sqlalchemy import delete
 
-from tests.faults.campaign.cheap import PART, STALL, client_made_once, environment, hurried
+from tests.faults.campaign.cheap import PART, STALL, hurried
 from tests.faults.campaign.zygote import Zygote
 from tests.faults.harness import AWS, BUCKET, NAMED, Canary, ChaosProxy, Clock, StrictStore
 from tests.faults.harness.digests import checksum_of, md5_hex
@@ -125,9 +124,8 @@ class World:
 
     def settings(self, schedule: Schedule) -> Settings:
         """Return what an engine is set up with."""
-        return Settings(
-            s3_endpoint_url=self.proxy.url,
-            aws_region="us-east-1",
+        return replace(
+            reaching(self.store, self.proxy.url),
             s3_checksum=schedule.checksum,
             upload_part_size=PART,
             download_part_size=PART,
@@ -166,6 +164,18 @@ class Door(ChaosProxy):
         return anyio.Lock()
 
 
+def reaching(store: StrictStore, url: str) -> Settings:
+    """Return the settings that say all it takes to reach a store at some URL."""
+    key = next(iter(store.keys.values()))
+    return Settings(
+        s3_endpoint_url=url,
+        aws_region=store.personality.region,
+        aws_access_key=key.access,
+        aws_secret_key=key.secret,
+        aws_session_token=key.token,
+    )
+
+
 def new_content(schedule: Schedule, number: int = 0) -> bytes:
     """Return content that is the same for the same seed; `number` tells versions apart."""
     return random.Random(f"{schedule.seed} {number}").randbytes(schedule.size)
@@ -180,12 +190,8 @@ async def open_world() -> AsyncIterator[World]:
         stack.enter_context(hurried())
         store = await stack.enter_async_context(StrictStore(AWS.but(min_part=1)))
         proxy = await stack.enter_async_context(Door(store.port))
-        stack.enter_context(environment(store.environ_for(proxy.url)))
-        zygote = await stack.enter_async_context(Zygote(store.environ_for(proxy.url), folder))
-        settings = Settings(s3_endpoint_url=proxy.url, aws_region="us-east-1")
-        opened = open_client(settings, endpoint_url=proxy.url)
-        client, keyring = await stack.enter_async_context(opened)
-        stack.enter_context(client_made_once(client, keyring))
+        zygote = await stack.enter_async_context(Zygote(folder))
+        settings = reaching(store, proxy.url)
         coordinator, port = await stack.enter_async_context(_serving(folder, settings))
         front = await stack.enter_async_context(Door(port))
         voices = Voices()
@@ -217,9 +223,8 @@ async def _serving(folder: Path, settings: Settings) -> AsyncIterator[tuple[Coor
         artifacts_destination=f"s3://{BUCKET}/{PREFIX.rstrip('/')}",
         backend_store_uri=f"sqlite:///{folder}/sessions.db",
     )
-    chosen = Settings(
-        s3_endpoint_url=settings.s3_endpoint_url,
-        aws_region=settings.aws_region,
+    chosen = replace(
+        settings,
         signing_key="k" * 32,
         url_lifetime=URL_LIFETIME,
         stall_timeout=STALL,

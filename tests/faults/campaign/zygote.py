@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 class Zygote:
     """The parent of processes that die; one child at a time."""
 
-    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
-        self._environ = environ
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: Process | None = None
         self.child = 0
@@ -49,7 +48,6 @@ class Zygote:
         if self._process is None:
             self._process = await anyio.open_process(
                 [sys.executable, "-m", "tests.faults.campaign.zygote"],
-                env={**os.environ, **self._environ},  # noqa: TID251
                 stderr=None,
             )
             assert self._process.stdout is not None
@@ -162,10 +160,9 @@ def _child(order: dict[str, Any]) -> None:
 
 def main() -> None:
     """Fork for each line of the standard input."""
-    from tests.faults.campaign.cheap import hurried, session_made_once
+    from tests.faults.campaign.cheap import hurried
 
     with hurried():
-        session_made_once()
         for line in sys.stdin.buffer:
             child = os.fork()
             if not child:
