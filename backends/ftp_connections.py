@@ -308,10 +308,10 @@ async def _encrypt(client: aioftp.Client, context: ssl.SSLContext) -> None:
 def _cut(writer: asyncio.StreamWriter) -> None:
     """Close at once, whatever has been closed before.
 
-    A transport of asyncio that flushed its last bytes after its `close` fails in `abort`;
-    it has no protocol any more.
+    A transport of asyncio that had to flush after its `close` has no loop any more when
+    that is done, and its `abort` fails on that.
     """
-    if writer.transport.get_protocol() is not None:
+    with suppress(AttributeError):
         writer.transport.abort()
 
 
