@@ -60,16 +60,19 @@ class Server:
                 content.model_dump_json() if isinstance(content, BaseModel) else json.dumps(content)
             )
             body = text.encode()
-        return await self.mover.exchange(
-            Request(
-                method,
-                self.base + path,
-                headers,
-                patience=patience or self.timeout,
-                tls=self.tls,
-                body=body,
-            )
+        request = Request(
+            method,
+            self.base + path,
+            headers,
+            patience=patience or self.timeout,
+            tls=self.tls,
+            body=body,
         )
+        try:
+            return await self.mover.exchange(request)
+        except TransferError as error:
+            error.control = True
+            raise
 
     async def ask(
         self,
@@ -83,7 +86,9 @@ class Server:
         """Make a call and return its answer as a message; raises the error it tells of."""
         found = await self.call(method, path, content, patience=patience)
         if not found.ok:
-            raise self.error(f"{method} {self.base}{path.partition('?')[0]}", found)
+            error = self.error(f"{method} {self.base}{path.partition('?')[0]}", found)
+            error.control = True
+            raise error
         return self.read(answer, found)
 
     def read(self, model: type[M], answer: Response) -> M:

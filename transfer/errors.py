@@ -18,7 +18,8 @@ class TransferError(Exception):
     """Root of all errors of this project.
 
     `message` is one line; `hint` says what to do about it. `attempts` and
-    `elapsed` (seconds) are filled in when retries have been used up.
+    `elapsed` (seconds) are filled in when retries have been used up. `control`
+    says that a control call failed, which may go to another host than bytes do.
     """
 
     code: ClassVar[str] = "transfer"
@@ -31,6 +32,7 @@ class TransferError(Exception):
         self.hint = hint
         self.attempts = 1
         self.elapsed = 0.0
+        self.control = False
 
     def add_hint(self, hint: str) -> None:
         """Say one more thing to do or to know."""

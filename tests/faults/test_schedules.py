@@ -6,8 +6,10 @@ Two thousand in an ordinary run, in pieces that run at the same time. A long run
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -15,10 +17,8 @@ from hypothesis import strategies as st
 
 from tests.faults.campaign.menu import FAILPOINTS, LIES
 from tests.faults.campaign.minimise import minimised
-from tests.faults.campaign.play import played
 from tests.faults.campaign.running import corpus
 from tests.faults.campaign.schedule import MOST_FAULTS, Fault, Schedule, drawn
-from tests.faults.campaign.world import open_world
 from tests.faults.campaign.zygote import failpoints
 
 PIECES = 8
@@ -47,23 +47,20 @@ def test_what_has_failed_once_does_not_fail_again():
 
 
 @pytest.mark.timeout(600)
-async def test_dying_at_every_transition():
+def test_dying_at_every_transition(tmp_path):
     """Before and after everything that changes a journal, a file or an upload."""
     plain = drawn(1).but(
         faults=(), size=20_000, old=100, route="s3", personality="aws", checksum="auto",
         concurrency=2, no_clobber=False, resume=True, durable=False, end="finish",
     )  # fmt: skip
-    died = 0
-    async with open_world() as world:
-        for name in FAILPOINTS:
-            way = "pull" if name.startswith("file.") else "push"
-            for when in ("before", "after"):
-                for nth in (1, 2, 4):
-                    fault = Fault("die", name, nth=nth, args={"when": when})
-                    outcome = await played(world, plain.but(way=way, faults=(fault,)))
-                    assert outcome.findings == [], str(outcome.schedule)
-                    died += outcome.hits[f"die {name}"]
-    assert died >= 2 * len(FAILPOINTS)
+    paths = []
+    for name, when, nth in product(FAILPOINTS, ("before", "after"), (1, 2, 4)):
+        way = "pull" if name.startswith("file.") else "push"
+        fault = Fault("die", name, nth=nth, args={"when": when})
+        paths.append(tmp_path / f"{name}-{when}-{nth}.json")
+        paths[-1].write_text(plain.but(way=way, faults=(fault,)).to_json())
+    died = json.loads(campaign("--json", "--replay", *paths))["faults"]
+    assert all(died[f"die {name}"] >= 2 for name in FAILPOINTS)
 
 
 def test_every_failpoint_is_there():

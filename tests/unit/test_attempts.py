@@ -120,6 +120,37 @@ def test_hosts_are_told_apart(scene: Scene):
     assert scene.run(scene.failing(), Lane("s3://other")) == "done"
 
 
+def gone(*, control: bool) -> ConnectionLostError:
+    error = ConnectionLostError("refused")
+    error.control = control
+    return error
+
+
+BYTES = Lane("transfer+http://host", data=True)
+
+
+def test_control_call_on_the_way_to_bytes_is_a_matter_of_the_host_it_went_to(scene: Scene):
+    scene.run(scene.failing(), BYTES._replace(data=False))
+    outage = [gone(control=True) for _ in range(20)]
+    assert scene.run(scene.failing(*outage), BYTES) == "done"
+    assert len(scene.calls) == 22
+
+
+def test_host_of_the_bytes_that_never_answered_is_given_up_though_control_calls_succeed(
+    scene: Scene,
+):
+    scene.run(scene.failing(), BYTES._replace(data=False))
+    error = scene.run(scene.failing(*[gone(control=False)] * 20), BYTES)
+    assert error.attempts == 8
+
+
+def test_outage_of_control_calls_leaves_the_health_of_the_bytes_host_alone(scene: Scene):
+    errors = [gone(control=True), gone(control=True), gone(control=False)]
+    assert scene.run(scene.failing(*errors), BYTES) == "done"
+    assert not scene.attempts.in_trouble(BYTES)
+    assert not scene.attempts.in_trouble(BYTES._replace(data=False))
+
+
 def test_policy_is_that_of_the_lane(played_time: type):
     scene = Scene(played_time())
     scene.attempts = Attempts(

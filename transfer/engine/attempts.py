@@ -67,78 +67,76 @@ class Attempts:
         `on_retry` is told the number of the failed attempt, the pause in seconds
         and the error. Raises the last error, with the number of attempts in it.
         """
-        health = self._health(lane)
-        operation = Operation(self._clock())
-        loop = _Loop(self, health, operation, on_retry)
+        loop = _Loop(self, lane, Operation(self._clock()), on_retry)
         retrying = AsyncRetrying(
             sleep=self._sleep,
             retry=retry_if_exception(loop.may_go_on),
             wait=loop.pause,
             reraise=True,
         )
-        return await retrying(partial(self._attempt, lane, health, operation, attempt, loop))
+        return await retrying(partial(self._attempt, attempt, loop))
 
     def heard(self, lane: Lane) -> None:
         """Note that a host did answer what was not asked through here."""
         now = self._clock()
-        self._health(lane).succeeded(Operation(now), now)
+        self.health(lane).succeeded(Operation(now), now)
 
     def in_trouble(self, lane: Lane) -> bool:
         """Tell whether a host is asked by single probes only, or not at all any more."""
         health = self._hosts.get(lane)
         return health is not None and (health.tripped or health.dead is not None)
 
-    def _health(self, lane: Lane) -> HostHealth:
+    def health(self, lane: Lane) -> HostHealth:
+        """Return what is known of the host of a lane."""
         health = self._hosts.get(lane)
         if health is None:
             health = self._hosts[lane] = HostHealth(self._policy_of(lane), self._jitter)
         return health
 
-    async def _attempt(
-        self,
-        lane: Lane,
-        health: HostHealth,
-        operation: Operation,
-        attempt: Callable[[], Awaitable[T]],
-        loop: _Loop,
-    ) -> T:
+    async def _attempt(self, attempt: Callable[[], Awaitable[T]], loop: _Loop) -> T:
         loop.begun()
-        await self._admitted(lane, health, operation)
+        await self._admitted(loop)
         try:
             result = await attempt()
         except TransferError as error:
             loop.failed(error, self._clock())
             raise
         except BaseException:
-            health.withdrawn(operation)
+            loop.withdrawn()
             raise
-        health.succeeded(operation, self._clock())
+        loop.succeeded(self._clock())
         return result
 
-    async def _admitted(self, lane: Lane, health: HostHealth, operation: Operation) -> None:
+    async def _admitted(self, loop: _Loop) -> None:
+        health = loop.health
         while True:
             if health.dead is not None:
                 reason = health.dead.message
-                raise type(health.dead)(f"{lane.store} was given up before: {reason}")
-            wait = health.admit(operation, self._clock())
+                raise type(health.dead)(f"{loop.lane.store} was given up before: {reason}")
+            wait = health.admit(loop.operation, self._clock())
             if wait <= 0:
                 return
             await self._sleep(wait)
 
 
 class _Loop:
-    """What one loop of tenacity asks, answered by the policy."""
+    """What one loop of tenacity asks, answered by the policy.
+
+    `health` is that of the host that is in the way: where moving bytes begins with
+    a control call, and that fails, it is not the bytes' host whose health counts.
+    """
 
     def __init__(
         self,
         attempts: Attempts,
-        health: HostHealth,
+        lane: Lane,
         operation: Operation,
         on_retry: Callable[[int, float, TransferError], None] | None,
     ) -> None:
+        self.lane = lane
+        self.operation = operation
+        self.health = attempts.health(lane)
         self._attempts = attempts
-        self._health = health
-        self._operation = operation
         self._on_retry = on_retry
         self._pause: float | None = None
 
@@ -147,14 +145,33 @@ class _Loop:
         self._pause = None
 
     def failed(self, error: TransferError, now: float) -> None:
-        self._pause = self._health.failed(self._operation, error, now)
+        self._turn_to(self.lane._replace(data=False) if error.control else self.lane, now)
+        self._pause = self.health.failed(self.operation, error, now)
         if self._pause is None:
-            error.attempts = self._operation.attempts
-            error.elapsed = now - self._operation.started
+            error.attempts = self.operation.attempts
+            error.elapsed = now - self.operation.started
             return
         self._attempts.retries += 1
         if self._on_retry is not None:
-            self._on_retry(self._operation.attempts, self._pause, error)
+            self._on_retry(self.operation.attempts, self._pause, error)
+
+    def succeeded(self, now: float) -> None:
+        self._turn_to(self.lane, now)
+        self.health.succeeded(self.operation, now)
+
+    def withdrawn(self) -> None:
+        self.health.withdrawn(self.operation)
+
+    def _turn_to(self, lane: Lane, now: float) -> None:
+        health = self._attempts.health(lane)
+        if health is self.health:
+            return
+        if lane == self.lane:
+            # The control call came through.
+            self.health.succeeded(self.operation, now)
+        else:
+            self.health.withdrawn(self.operation)
+        self.health = health
 
     def may_go_on(self, error: BaseException) -> bool:
         return isinstance(error, TransferError) and self._pause is not None

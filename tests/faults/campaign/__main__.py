@@ -20,7 +20,7 @@ def main() -> int:
     """Return 1 if something was found."""
     flags = _flags()
     if flags.plants is not None:
-        return _gate(flags.plants or list(PLANTS))
+        return _gate(flags.plants or list(PLANTS), keep=flags.keep)
     if flags.kills:
         return _kills(flags.kills, flags.seed)
     if flags.replay:
@@ -47,7 +47,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--step", type=int, default=1, help="every how manieth seed")
     parser.add_argument("--jobs", type=int, default=running.cores(), help="processes")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--keep", action="store_true", help="keep what failed in the corpus")
+    parser.add_argument("--keep", action="store_true", help="keep what failed, or found a bug")
     parser.add_argument(
         "--plants", nargs="*", help="let these bugs in, or all, one after the other"
     )
@@ -56,9 +56,9 @@ def _flags() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _gate(names: list[str]) -> int:
+def _gate(names: list[str], *, keep: bool) -> int:
     found = 0
-    for one in gate(names):
+    for one in gate(names, keep=keep):
         print(one, flush=True)
         found += bool(one.by)
     print(f"{found} of {len(names)} found")

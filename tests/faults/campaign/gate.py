@@ -8,19 +8,23 @@ import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import anyio
 
 from tests.faults.campaign import play
+from tests.faults.campaign.minimise import minimised
 from tests.faults.campaign.plants import PLANTS
 from tests.faults.campaign.play import played
-from tests.faults.campaign.running import seeds
+from tests.faults.campaign.running import CORPUS, seeds
+from tests.faults.campaign.schedule import Schedule
 from tests.faults.campaign.world import open_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
-    from tests.faults.campaign.schedule import Schedule
+    from tests.faults.campaign.world import World
 
 # A run that hangs need not be watched for long to know it.
 _DEADLINE = 4.0
@@ -43,12 +47,15 @@ class Found:
         return f"{self.plant}  {what:45} {how}"
 
 
-def gate(names: Iterable[str], most: int = 2000, first: int = 1) -> Iterator[Found]:
-    """Try each plant; blocks. Schedules are those of the ordinary run, from some seed on."""
+def gate(names: Iterable[str], most: int = 2000, *, keep: bool = False) -> Iterator[Found]:
+    """Try each plant; blocks. Schedules are that of the corpus, and those of the ordinary run.
+
+    With `keep`, what finds a plant is made small and kept in the corpus.
+    """
     for name in names:
         began = time.monotonic()
         test = PLANTS[name].test
-        by, what, after = _by_test(name, test) if test else _by_schedules(name, first, most)
+        by, what, after = _by_test(name, test) if test else _by_schedules(name, most, keep)
         yield Found(name, by, what, after, time.monotonic() - began)
 
 
@@ -70,28 +77,36 @@ def _passes(test: str, plant: str) -> bool:
     return ended.returncode == 0
 
 
-def _by_schedules(name: str, first: int, most: int) -> tuple[str, str, int]:
-    chosen = [*seeds(first, most - first + 1), *seeds(1, first - 1)]
+def _by_schedules(name: str, most: int, keep: bool) -> tuple[str, str, int]:
+    kept = CORPUS / f"{name}.json"
+    chosen = [*([Schedule.load(kept)] if kept.exists() else []), *seeds(1, most)]
     if name == _HANGS:
         # A process that is started takes as long by itself.
         chosen = [one for one in chosen if not {f.kind for f in one.faults} & {"kill", "die"}]
-    return anyio.run(_searched, name, chosen)
+    return anyio.run(_searched, name, chosen, kept if keep else None)
 
 
-async def _searched(name: str, chosen: list[Schedule]) -> tuple[str, str, int]:
+async def _searched(name: str, chosen: list[Schedule], keep: Path | None) -> tuple[str, str, int]:
     """Play until a schedule fails with the bug in, and does not without it."""
     async with open_world() as world:
+
+        async def attempt(schedule: Schedule) -> list[str]:
+            return await _findings(world, schedule, name)
+
         for count, schedule in enumerate(chosen, 1):
-            play.DEADLINE, ordinary = (
-                (_DEADLINE if name == _HANGS else play.DEADLINE),
-                play.DEADLINE,
-            )
-            try:
-                found = (await played(world, schedule, [name])).findings
-            finally:
-                play.DEADLINE = ordinary
-            if name != _HANGS:
-                found = [text for text in found if not text.startswith("hang")]
-            if found and not (await played(world, schedule)).findings:
-                return "schedules", f"seed {schedule.seed}: {found[0]}"[:100], count
+            found = await attempt(schedule)
+            if not found or (await played(world, schedule)).findings:
+                continue
+            if keep is not None:
+                small = await minimised(schedule, found, attempt)
+                await anyio.Path(keep).write_text(small.to_json() + "\n")
+            return "schedules", f"seed {schedule.seed}: {found[0]}"[:100], count
     return "", "", len(chosen)
+
+
+async def _findings(world: World, schedule: Schedule, name: str) -> list[str]:
+    """Return what is found with the bug in; only of one that makes runs hang, that they do."""
+    deadline = _DEADLINE if name == _HANGS else play.DEADLINE
+    with patch.object(play, "DEADLINE", deadline):
+        found = (await played(world, schedule, [name])).findings
+    return [text for text in found if name == _HANGS or not text.startswith("hang")]

@@ -30,6 +30,7 @@ PARTS = 8
 CONCURRENCY = 4
 _KEY = "large.bin"
 # So that most of a run is bytes on their way.
+_SETTLED = 0.1
 _SLOW = [network.Rate(40 * MIB, way, slice=512 * 1024) for way in ("request", "response")]
 
 
@@ -239,6 +240,9 @@ async def _killed(place: Place, line: Sequence[str], moment: float, result: Kill
         await _at(place, run, moment)
         run.kill()
         code = await run.ended()
+    # What it had sent and the proxy not yet passed on must not count as sent later.
+    await place.proxy.cut()
+    await anyio.sleep(_SETTLED)
     result.too_late += code == 0
     result.kills += code != 0
     return code != 0

@@ -131,7 +131,7 @@ LIES: dict[str, tuple[Callable[[], Lie], set[str], int]] = {
 
 
 # What somebody does to the source while it is read.
-SOURCE = ("append", "truncate", "flip", "replace", "touch", "delete")
+SOURCE = ("append", "truncate", "flip", "rewrite", "replace", "touch", "delete")
 # What a machine does.
 DISK = ("pwrite", "pwritev", "fsync", "replace", "write", "ftruncate")
 # Where a process can die, besides at a request.
@@ -202,6 +202,9 @@ def _nth(dice: random.Random, on: str = "") -> int:
 
 def _lie(dice: random.Random, on: str) -> str:
     fitting = {name: weight for name, (_, about, weight) in LIES.items() if on in about}
+    if on == "AbortMultipartUpload":
+        # What is tried again succeeds in the end; a refusal is what leaves something behind.
+        fitting["403"] *= 10
     return dice.choices(list(fitting), list(fitting.values()))[0]
 
 

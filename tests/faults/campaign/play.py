@@ -207,6 +207,7 @@ class Play:
             "append": data + b"more",
             "truncate": data[: len(data) // 2],
             "flip": data[:-1] + bytes([data[-1] ^ 1]) if data else b"x",
+            "rewrite": new_content(self.schedule, number),
             "replace": new_content(self.schedule, number),
             "touch": data,
             "delete": data,
