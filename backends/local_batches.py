@@ -126,9 +126,7 @@ class _Writer:
                 try:
                     act(written)
                 except OSError as error:
-                    failed[written.key] = translated(error, "write", str(written.path))
-                    with suppress(OSError):
-                        written.temporary.unlink(missing_ok=True)
+                    failed[written.key] = _given_up(written, error)
 
     def _sync(self, failed: dict[str, TransferError]) -> None:
         syncfs = _syncfs()
@@ -142,7 +140,7 @@ class _Writer:
         for folder in devices.values():
             error = _sync_all_of(folder, syncfs)
             if error is not None:
-                failed |= {w.key: translated(error, "write", str(w.path)) for w in self._written}
+                failed |= {written.key: _given_up(written, error) for written in self._written}
 
     def _sync_folders(self, failed: dict[str, TransferError]) -> None:
         for folder in {written.path.parent for written in self._written}:
@@ -152,6 +150,13 @@ class _Writer:
                 for written in self._written:
                     if written.path.parent == folder:
                         failed[written.key] = translated(error, "write", str(written.path))
+
+
+def _given_up(written: _Written, error: OSError) -> TransferError:
+    """Take away what could not be made to last or to be seen; return the reason."""
+    with suppress(OSError):
+        written.temporary.unlink(missing_ok=True)
+    return translated(error, "write", str(written.path))
 
 
 def _write_fully(fd: int, data: bytes) -> None:

@@ -155,6 +155,7 @@ async def test_order_is_sync_rename_folder(
         assert steps == ["all", "folder"]
         assert batch.arrived == []
         assert len(batch.remaining) == 6
+        assert names_in(bench.there) == []
     else:
         assert steps == (["all"] if answer == 0 else ["file"] * 6) + ["folder"]
         assert len(names_in(bench.there)) == 6
