@@ -232,6 +232,6 @@ async def test_files_wait_for_a_batch_only_if_they_are_plain_and_many(bench: Ben
     assert batches.pays(attempts)
     assert batches.full
     assert len(batches.next().waiting) == MOST
-    health = attempts._health(Lane(small.target.url, data=True))
+    health = attempts.health(Lane(small.target.url, data=True))
     health.dead = ConnectionLostError("gone")
     assert not batches.pays(attempts)
