@@ -176,7 +176,8 @@ def draw_fault(dice: random.Random, way: str, route: str, size: int) -> dict[str
         case "net" | "front":
             return _network(dice, kind, size)
         case "source":
-            return drawn | {"name": dice.choice(SOURCE)}
+            # A file of which one part is old and another new is what matters most.
+            return drawn | {"name": dice.choice([*SOURCE, "rewrite", "rewrite", "rewrite"])}
         case "die":
             name = dice.choice(FAILPOINTS)
             when = dice.choice(["before", "after"])
