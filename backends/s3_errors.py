@@ -18,6 +18,7 @@ from transfer.errors import (
     ExpiredError,
     NotFoundError,
     PreconditionError,
+    ProtocolError,
     RejectedError,
     ThrottledError,
     TransferError,
@@ -60,7 +61,8 @@ _BY_CODE: dict[str, tuple[type[TransferError], str]] = {
     "NotImplemented": (UnsupportedError, ""),
     "EntityTooSmall": (RejectedError, "a part is smaller than the store allows"),
     "EntityTooLarge": (RejectedError, "the object is larger than the store allows"),
-    "PermanentRedirect": (RejectedError, "the bucket is in another region: set AWS_DEFAULT_REGION"),
+    # No word on the request itself, which would be "rejected".
+    "PermanentRedirect": (ProtocolError, "the bucket is in another region: set AWS_DEFAULT_REGION"),
     "AuthorizationHeaderMalformed": (
         RejectedError,
         "the bucket is in another region: set AWS_DEFAULT_REGION",

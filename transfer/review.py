@@ -65,7 +65,8 @@ def check_complete(upload: Upload, receipts: Sequence[Receipt], expected: Expect
 def whole_checksum(receipts: Sequence[Receipt]) -> Checksum | None:
     """Return the checksum of all parts in order, None if it does not follow from theirs."""
     known = [(r.checksum, r.size) for r in receipts if r.checksum is not None]
-    return combine(known) if len(known) == len(receipts) else None
+    alike = len({checksum.algorithm for checksum, _ in known}) == 1
+    return combine(known) if alike and len(known) == len(receipts) else None
 
 
 def _compare(said: Receipt, found: Receipt | None) -> None:

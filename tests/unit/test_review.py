@@ -123,3 +123,5 @@ def test_whole_checksum():
     assert whole_checksum(SENT) == WHOLE
     assert whole_checksum(changed(1, checksum=None)) is None
     assert whole_checksum([]) is None
+    other = checksum_of(Algorithm.CRC64NVME, b"x")
+    assert whole_checksum(changed(1, checksum=other)) is None

@@ -12,6 +12,7 @@ from transfer.errors import (
     ExpiredError,
     NotFoundError,
     PreconditionError,
+    ProtocolError,
     RejectedError,
     ThrottledError,
     TransferError,
@@ -46,7 +47,7 @@ XML = b"""<?xml version="1.0" encoding="UTF-8"?>
         (500, "InternalError", UnavailableError),
         (501, "NotImplemented", UnsupportedError),
         (400, "EntityTooSmall", RejectedError),
-        (301, "PermanentRedirect", RejectedError),
+        (301, "PermanentRedirect", ProtocolError),
         # No code, or one that nobody knows: the status decides.
         (404, "", NotFoundError),
         (403, "", AccessError),

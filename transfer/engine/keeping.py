@@ -31,6 +31,7 @@ from transfer.sources import checksum_of_source
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from transfer.checksums import Algorithm
     from transfer.engine.expand import Item
     from transfer.model import Intent, ObjectInfo, Receipt, Upload
     from transfer.store import OpenObject, Parts
@@ -190,12 +191,20 @@ class Kept:
         return former if former.version == self._pair.version else None
 
     async def resume(
-        self, parts: Parts, key: str, intent: Intent, opened: OpenObject, attempt: Attempt
+        self,
+        parts: Parts,
+        key: str,
+        intent: Intent,
+        opened: OpenObject,
+        attempt: Attempt,
+        *,
+        hashed_by: Callable[[Upload], Algorithm],
     ) -> tuple[Upload, list[Receipt]] | None:
         """Return the upload to go on with, and the parts that need not be sent again.
 
-        What a former run has left and cannot be gone on with is given up. None
-        if there is nothing to go on with.
+        Those are hashed as this run does, or their checksums would not combine. What
+        a former run has left and cannot be gone on with is given up. None if there
+        is nothing to go on with.
         """
         former, usable = self.former, self.resumable
         if former is not None:
@@ -206,7 +215,8 @@ class Kept:
             return None
         noted = usable.receipts if usable and usable.upload == upload else ()
         try:
-            receipts = await self._trusted(parts, upload, noted, opened, attempt)
+            listed = await attempt("list", partial(parts.sent, upload, reread=True))
+            receipts = await self._trusted(listed, upload, noted, opened, hashed_by(upload))
         except (SourceChangedError, UploadGoneError):
             # Of one that is gone this costs a request, and not everybody who says so is right.
             await self._pay(parts, usable or self._record(upload), attempt, all_of_it=True)
@@ -233,16 +243,14 @@ class Kept:
 
     async def _trusted(
         self,
-        parts: Parts,
+        listed: Sequence[Receipt],
         upload: Upload,
         noted: Sequence[Receipt],
         opened: OpenObject,
-        attempt: Attempt,
+        algorithm: Algorithm,
     ) -> list[Receipt]:
-        listed = await attempt("list", partial(parts.sent, upload, reread=True))
-        return await trusted_parts(
-            listed, upload, noted, opened, local_source=self._pair.local_source
-        )
+        local = self._pair.local_source
+        return await trusted_parts(listed, upload, noted, opened, algorithm, local_source=local)
 
     def _record(self, upload: Upload, receipts: Sequence[Receipt] = ()) -> Record:
         return self._keeper.record(self._pair, upload, receipts, self._owed)
@@ -290,10 +298,11 @@ async def trusted_parts(
     upload: Upload,
     noted: Sequence[Receipt],
     opened: OpenObject,
+    algorithm: Algorithm,
     *,
     local_source: bool,
 ) -> list[Receipt]:
-    """Return those of the listed parts that need not be sent again.
+    """Return those of the listed parts that need not be sent again, by their checksums.
 
     Raises SourceChangedError if a part was made of other bytes than the source
     has now: then none of them is any good.
@@ -301,7 +310,7 @@ async def trusted_parts(
     plan = Plan(opened.info.size, upload.part_size)
     known = {receipt.number: receipt for receipt in noted}
     candidates = [_with_checksum(receipt, known.get(receipt.number)) for receipt in listed]
-    good = [r for r in candidates if _fits(r, plan)]
+    good = [r for r in candidates if _fits(r, plan, algorithm)]
     if local_source:
         await _compare(good, plan, opened)
     return good
@@ -315,8 +324,10 @@ def _with_checksum(listed: Receipt, noted: Receipt | None) -> Receipt:
     return replace(listed, checksum=noted.checksum) if same else listed
 
 
-def _fits(receipt: Receipt, plan: Plan) -> bool:
-    if receipt.checksum is None or not 1 <= receipt.number <= plan.count:
+def _fits(receipt: Receipt, plan: Plan, algorithm: Algorithm) -> bool:
+    if receipt.checksum is None or receipt.checksum.algorithm is not algorithm:
+        return False
+    if not 1 <= receipt.number <= plan.count:
         return False
     return plan.part(receipt.number).span.size == receipt.size
 

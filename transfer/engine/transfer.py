@@ -253,7 +253,12 @@ class FileTransfer(Job):
             return None
         intent = self._intent(self.machine.plan.part_size)
         found = await self._kept.resume(
-            self._parts, self.item.target.key, intent, opened, self._try
+            self._parts,
+            self.item.target.key,
+            intent,
+            opened,
+            self._try,
+            hashed_by=lambda upload: self._hashed_by(upload.algorithm),
         )
         if found is None:
             return None
@@ -372,11 +377,15 @@ class FileTransfer(Job):
             take_over=self._keeper.take_over,
         )
 
-    def _tally(self, checked_by: Algorithm | None = None) -> Tally:
-        """Start counting, and hashing by what the other side can be compared with."""
+    def _tally(self, checked_by: Algorithm | None) -> Tally:
+        """Start counting and hashing."""
+        return Tally(self._hashed_by(checked_by), self.meter)
+
+    def _hashed_by(self, checked_by: Algorithm | None) -> Algorithm:
+        """Return what parts are hashed by: what the other side can be compared with."""
         known = self._known_checksum
         algorithm = known.algorithm if known else checked_by
-        return Tally(algorithm if algorithm in COMBINABLE else Algorithm.CRC32C, self.meter)
+        return algorithm if algorithm in COMBINABLE else Algorithm.CRC32C
 
     async def _try(self, operation: str, attempt: Callable[[], Awaitable[T]]) -> T:
         def on_retry(number: int, delay: float, error: TransferError) -> None:

@@ -67,9 +67,10 @@ def in_the_end(play: Play) -> None:
     """Nothing is left over, nothing was said that is nobody's business, nobody went mad."""
     world = play.world
     open_now = {upload.id for upload in world.store.open_uploads}
-    for upload in sorted(open_now & play.known):
+    known = set() if _nowhere_to_note(play) else play.known
+    for upload in sorted(open_now & known):
         play.finding(f"orphan: the upload {upload[:8]} is open")
-    play.outcome.unknown += len(open_now - play.known)
+    play.outcome.unknown += len(open_now - known)
     for record, _ in play.journal.records():
         play.finding(f"orphan: the record {record.id} is left")
     left = [name for name in _names(play) if name != KEY]
@@ -89,6 +90,12 @@ def in_the_end(play: Play) -> None:
     most = runs * (8 * (parts + 6)) + 40
     if len(world.store.log) > most:
         play.finding(f"storm: {len(world.store.log)} requests, {most} at most")
+
+
+def _nowhere_to_note(play: Play) -> bool:
+    """Whether the journal's disk failed, and the person was told what may be left in the store."""
+    failed = any(name.startswith("disk") for name in play.outcome.hits)
+    return failed and any("may still be open" in text for text in play.said)
 
 
 def content(play: Play) -> bytes | None:
@@ -114,7 +121,9 @@ def _excused(play: Play, said: dict[str, Any]) -> bool:
     unversioned = NAMED[play.schedule.personality].no_version and play.schedule.way == "pull"
     replaced = unversioned and len(play.versions) > 1
     flipped = play.flipped or bool(play.lied("flip"))
-    return said["verified"] == "size" and (flipped or replaced)
+    # One that was killed has not said what it verified; here, it could only have been the size.
+    mute = said["ended"] == "killed" and not NAMED[play.schedule.personality].checksums
+    return (said["verified"] == "size" or mute) and (flipped or replaced)
 
 
 def _damaged_by_the_store(play: Play, said: dict[str, Any]) -> bool:

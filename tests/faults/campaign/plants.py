@@ -172,9 +172,9 @@ def _not_durable() -> list[tuple[Any, str, Any]]:
 
 def _journal_believed() -> list[tuple[Any, str, Any]]:
     async def careless(self: Kept, *given: Any) -> Any:
-        _, upload, noted, opened, _ = given
+        _, upload, noted, opened, algorithm = given
         local = self._pair.local_source
-        return await trusted_parts(noted, upload, noted, opened, local_source=local)
+        return await trusted_parts(noted, upload, noted, opened, algorithm, local_source=local)
 
     return [(Kept, "_trusted", careless)]
 
