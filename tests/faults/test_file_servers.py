@@ -15,6 +15,7 @@ import pytest
 from bench.servers import free_port
 from tests.conformance.suite import BreakingSource, get, keys, put
 from tests.faults.harness import ChaosProxy
+from tests.faults.harness.network import REQUEST
 from tests.support.file_servers import (
     FTP_PASSWORD,
     FTP_USER,
@@ -446,11 +447,10 @@ async def test_sftp_connections_that_break_cost_no_byte_twice_noted(
         settings = Settings(upload_part_size=MIB, download_part_size=MIB, attempts=20)
         cutter = Cutter(proxy, size * cut_at)
         async with Engine(settings) as engine:
-            with engine.events() as events:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(cutter.watch, events)
-                    report = await engine.push(str(source), url)
-                    group.cancel_scope.cancel()
+            async with anyio.create_task_group() as group:
+                group.start_soon(cutter.watch)
+                report = await engine.push(str(source), url)
+                group.cancel_scope.cancel()
             assert cutter.cuts == 1
             assert report.retries > 0
             copy = tmp_path / "copy.bin"
@@ -476,11 +476,10 @@ async def test_a_run_that_fails_for_good_is_gone_on_with(sshd, at_home, tmp_path
         )
         async with Engine(settings) as engine:
             cutter = Cutter(proxy, size / 2, for_good=True)
-            with engine.events() as events:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(cutter.watch, events)
-                    report = await engine.run(str(source), url)
-                    group.cancel_scope.cancel()
+            async with anyio.create_task_group() as group:
+                group.start_soon(cutter.watch)
+                report = await engine.run(str(source), url)
+                group.cancel_scope.cancel()
         [failure] = report.failed
         assert isinstance(failure.error, ConnectionLostError)
         assert_one_line(failure.error)
@@ -571,7 +570,7 @@ async def test_content_that_an_ftp_server_has_damaged_is_noticed(tmp_path):
 
 
 class Cutter:
-    """Resets all connections of a proxy once so many bytes have moved."""
+    """Resets all connections of a proxy once so many bytes have passed it on their way up."""
 
     def __init__(self, proxy, at, *, for_good=False):
         self._proxy = proxy
@@ -579,11 +578,13 @@ class Cutter:
         self._for_good = for_good
         self.cuts = 0
 
-    async def watch(self, events):
-        async for event in events:
-            if getattr(event, "moved", 0) >= self._at and not self.cuts:
-                self.cuts += 1
-                await (self._proxy.down() if self._for_good else self._proxy.cut())
+    async def watch(self):
+        await self._proxy.until(self._is_due, seconds=60)
+        self.cuts += 1
+        await (self._proxy.down() if self._for_good else self._proxy.cut())
+
+    def _is_due(self, proxy):
+        return sum(connection.passed[REQUEST] for connection in proxy.connections) >= self._at
 
 
 async def _send(store, upload, number, data) -> Receipt:

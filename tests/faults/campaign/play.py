@@ -71,6 +71,7 @@ class Play:
         self._done: Counter[int] = Counter()
         self.killed = False
         self._outages = 0
+        self._ahead = 0.0
         self._scope: anyio.CancelScope | None = None
         self._calls: Counter[str] = Counter()
         self._group: Any = None
@@ -188,14 +189,17 @@ class Play:
     def _clock(self, fault: Fault) -> None:
         """For a moment, what was signed is too old."""
         self._hit(fault)
-        clock = self.world.store.clock
-        clock.jump(URL_LIFETIME + 1)
+        self._jump(URL_LIFETIME + 1)
 
         async def back() -> None:
             await anyio.sleep(_OUTAGE)
-            clock.jump(-URL_LIFETIME - 1)
+            self._jump(-self._ahead)
 
         self._later(back)
+
+    def _jump(self, seconds: float) -> None:
+        self._ahead += seconds
+        self.world.store.clock.jump(seconds)
 
     def _change_source(self, fault: Fault) -> None:
         if self.deleted:
@@ -279,6 +283,7 @@ class Play:
 
     async def _disarm(self) -> None:
         self.world.store.lies.clear()
+        self._jump(-self._ahead)
         for proxy in (self.world.proxy, self.world.front):
             proxy.plan = ()
             await proxy.cut()  # what is open has its faults still before it
