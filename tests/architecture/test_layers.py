@@ -42,9 +42,11 @@ LAYERS = [
         {
             "transfer.advice",
             "transfer.machine",
+            "transfer.pacing",
             "transfer.planner",
             "transfer.retries",
             "transfer.scheduler",
+            "transfer.stragglers",
         },
     ),
     ("bytes", {"transfer.files", "transfer.mover", "transfer.sources"}),
@@ -67,6 +69,7 @@ PURE = {
     "transfer.machine",
     "transfer.model",
     "transfer.mover.ranges",
+    "transfer.pacing",
     "transfer.planner",
     "transfer.redaction",
     "transfer.retries",
@@ -74,6 +77,7 @@ PURE = {
     "transfer.scheduler",
     "transfer.signing",
     "transfer.sizes",
+    "transfer.stragglers",
 }
 IMPURE = {"aiohttp", "anyio", "asyncio", "random", "socket", "threading", "time"}
 
