@@ -12,13 +12,13 @@ HEAVY = {
     "aiohttp",
     "alembic",
     "botocore",
+    "click",
     "crc32c",
     "fastapi",
     "gcloud",
     "pydantic",
     "rich",
     "sqlalchemy",
-    "typer",
     "uvicorn",
 }
 

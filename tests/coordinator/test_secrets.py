@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from bench.servers import BIN, free_port, running, wait_for
 from tests.coordinator.inside import OWN, inside, new_upload

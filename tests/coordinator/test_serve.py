@@ -14,7 +14,7 @@ import anyio
 import httpx
 import pytest
 import trustme
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import transfer
 from bench.servers import BIN, free_port, running, wait_for

@@ -75,9 +75,9 @@ def test_metadata_without_a_name_is_refused(pair):
         metadata_of((pair,))
 
 
-@pytest.mark.parametrize(("command", "pull"), [("pull", True), ("push", False), (None, False)])
-def test_typer_gives_lists_and_nothing(command, pull):
-    params = {"sources": ["a", "b"], "target": "c", "include": None, "exclude": [], "metadata": []}
+@pytest.mark.parametrize(("command", "pull"), [("pull", True), ("push", False), ("verify", False)])
+def test_the_command_says_which_way(command, pull):
+    params = {"sources": ("a", "b"), "target": "c", "include": (), "exclude": (), "metadata": ()}
     assert CopyFlags.from_params(command, params) == CopyFlags(
-        pull=pull, sources=("a", "b"), target="c"
+        pull=pull, compare=command == "verify", sources=("a", "b"), target="c"
     )

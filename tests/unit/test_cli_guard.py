@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import pytest
-import typer
 
 from transfer.cli.guard import guarded
 from transfer.errors import CredentialsError, NotFoundError, UsageError
 
 
 def code_of(work, verbose=0):
-    with pytest.raises(typer.Exit) as caught:
+    with pytest.raises(SystemExit) as caught:
         guarded(work, verbose)
-    return caught.value.exit_code
+    return caught.value.code
 
 
 def raising(error):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from transfer.cli.app import app
 from transfer.cli.serving import aligned, split_hosts

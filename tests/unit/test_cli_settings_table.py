@@ -4,7 +4,7 @@ import math
 from types import MappingProxyType
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from transfer.cli.app import app
 from transfer.cli.settings_table import default, shown

@@ -19,11 +19,25 @@ def main() -> None:
     """Run the command line and exit with its code."""
     _prepare_output()
     try:
-        from transfer.cli.app import app
-
-        app(prog_name="transfer")
+        code = _run()
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
+    sys.exit(code)
+
+
+def _run() -> int:
+    import click
+
+    from transfer.cli.app import app
+
+    try:
+        return int(app.main(prog_name="transfer", standalone_mode=False) or 0)
+    except click.Abort as error:
+        # What click makes of Ctrl-C, which would exit with 1.
+        raise KeyboardInterrupt from error
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
 
 
 def _prepare_output() -> None:

@@ -1,69 +1,26 @@
 """The commands and their options; each imports what it needs when it is called.
 
-A command's parameters are declared for typer, which reads and explains them;
-their values travel together, as the parameters of the context.
+A command is a name, its help, its parameters and its work: a function that gets
+the values by name and returns the exit code. The guard stands around all of them.
 """
 
-# No `from __future__ import annotations`: typer reads the annotations as types.
-from functools import partial
-from typing import Annotated, Any
+from __future__ import annotations
 
-import typer
-from typer.core import TyperCommand
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from transfer import __version__
+from transfer.cli import options
 from transfer.cli.exit_codes import EPILOG
 from transfer.cli.guard import guarded, put
-from transfer.cli.options import (
-    AllowedHosts,
-    ArtifactsDestination,
-    BackendStoreUri,
-    BenchUrl,
-    Checksum,
-    Concurrency,
-    DryCollection,
-    DryRun,
-    Durability,
-    EndpointUrl,
-    Exclude,
-    Expect,
-    Host,
-    Include,
-    InsecureNoAuth,
-    Json,
-    JsonList,
-    JsonResult,
-    Markdown,
-    MaxSize,
-    MaxTime,
-    Metadata,
-    NoClobber,
-    NoProgress,
-    NoResume,
-    OlderThan,
-    OptionalId,
-    PartSize,
-    Port,
-    PublicEndpointUrl,
-    PublicUrl,
-    Quiet,
-    ReadOnly,
-    RequireAuth,
-    RequireVerified,
-    SkipExisting,
-    Sources,
-    TakeOver,
-    Target,
-    Timeout,
-    TlsCert,
-    TlsKey,
-    TokenId,
-    TokenName,
-    TokenPrefix,
-    Tracebacks,
-    TransferId,
-    Verbose,
-)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Values = Mapping[str, Any]
+    Work = Callable[[Values], int]
 
 _PLACES = """
 
@@ -86,310 +43,311 @@ VERIFY_HELP = (
     + " SRC and DST are those of `push`. Contents decide; nothing is moved, and what"
     " else is in DST is not looked at."
 )
+GC_HELP = """Give up unfinished transfers that nobody will go on with.
 
-# Help in plain text: drawn by rich it would take twice the time.
-app = typer.Typer(
-    help="Copy files between disks and object stores, in parts, many at once.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+Those that are under way are left alone. What could not be given up when it
+failed is tried again, whatever its age.
+"""
+SERVE_HELP = """Run a coordinator, which hands out presigned URLs.
+
+It alone holds the credentials of the store behind it.
+"""
+BENCH_HELP = """Measure a store: which settings are best for it, and what the limit is.
+
+Uploads and downloads objects of random bytes below URL, and deletes them.
+"""
+
+_CHOICE = (
+    options.SOURCES,
+    options.TARGET,
+    options.CONCURRENCY,
+    options.PART_SIZE,
+    options.DURABILITY,
+    options.INCLUDE,
+    options.EXCLUDE,
+    options.DRY_RUN,
+    options.SKIP_EXISTING,
+    options.CHECKSUM,
+    options.NO_CLOBBER,
+    options.REQUIRE_VERIFIED,
 )
-token = typer.Typer(
-    help="Tokens that clients show to a coordinator.", no_args_is_help=True, rich_markup_mode=None
+_MANNER = (
+    options.NO_RESUME,
+    options.TAKE_OVER,
+    options.METADATA,
+    options.ENDPOINT_URL,
+    options.TIMEOUT,
 )
-app.add_typer(token, name="token")
+_SHOWING = (options.NO_PROGRESS, options.QUIET, options.VERBOSE, options.JSON)
 
 
-def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it
+def _show_version(context: click.Context, param: click.Parameter, asked: bool) -> None:
     if asked:
         put(f"transfer {__version__}")
-        raise typer.Exit
+        context.exit()
 
 
-@app.callback()
-def transfer(
-    *,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
-        ),
-    ] = False,
-) -> None:
-    """Copy files between disks and object stores, in parts, many at once."""
+def _install_completion(context: click.Context, param: click.Parameter, asked: bool) -> None:
+    if asked:
+        from transfer.cli import completion
+
+        guarded(partial(completion.install, app))
 
 
-class CopyCommand(TyperCommand):
-    """Shows its usage as people write it."""
+def _show_completion(context: click.Context, param: click.Parameter, asked: bool) -> None:
+    if asked:
+        from transfer.cli import completion
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return what follows the name of the command."""
+        guarded(partial(completion.show, app))
+
+
+def _asking(name: str, explanation: str, callback: Callable[..., None]) -> click.Option:
+    """Return an option that is answered instead of a command."""
+    return click.Option(
+        [name], is_flag=True, is_eager=True, expose_value=False, callback=callback, help=explanation
+    )
+
+
+class _Group(click.Group):
+    """Lists its commands in the order in which people need them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return ["[OPTIONS]", "SRC...", "DST"]
+        return list(self.commands)
 
 
-@app.command(cls=CopyCommand, help=PUSH_HELP, epilog=EPILOG)
-def push(
-    context: typer.Context,
-    sources: Sources,
-    target: Target,
-    *,
-    concurrency: Concurrency = None,
-    part_size: PartSize = None,
-    durability: Durability = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    dry_run: DryRun = False,
-    skip_existing: SkipExisting = False,
-    checksum: Checksum = False,
-    no_clobber: NoClobber = False,
-    require_verified: RequireVerified = False,
-    no_resume: NoResume = False,
-    take_over: TakeOver = False,
-    metadata: Metadata = None,
-    endpoint_url: EndpointUrl = None,
-    timeout: Timeout = None,
-    no_progress: NoProgress = False,
-    quiet: Quiet = False,
-    verbose: Verbose = 0,
-    json: Json = False,
-) -> None:
-    """Copy to a store."""
-    guarded(partial(_copy, context), verbose)
+app = _Group(
+    help="Copy files between disks and object stores, in parts, many at once.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[
+        _asking("--version", "Show the version and exit.", _show_version),
+        _asking(
+            "--install-completion",
+            "Install completion for the current shell.",
+            _install_completion,
+        ),
+        _asking(
+            "--show-completion",
+            "Show completion for the current shell, to copy it or customize the installation.",
+            _show_completion,
+        ),
+    ],
+)
 
 
-@app.command(cls=CopyCommand, help=PULL_HELP, epilog=EPILOG)
-def pull(
-    context: typer.Context,
-    sources: Sources,
-    target: Target,
-    *,
-    concurrency: Concurrency = None,
-    part_size: PartSize = None,
-    durability: Durability = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    dry_run: DryRun = False,
-    skip_existing: SkipExisting = False,
-    checksum: Checksum = False,
-    no_clobber: NoClobber = False,
-    require_verified: RequireVerified = False,
-    expect: Expect = None,
-    no_resume: NoResume = False,
-    take_over: TakeOver = False,
-    metadata: Metadata = None,
-    endpoint_url: EndpointUrl = None,
-    timeout: Timeout = None,
-    no_progress: NoProgress = False,
-    quiet: Quiet = False,
-    verbose: Verbose = 0,
-    json: Json = False,
-) -> None:
-    """Copy to this machine."""
-    guarded(partial(_copy, context), verbose)
+def _command(
+    group: click.Group,
+    name: str,
+    explanation: str,
+    *params: click.Parameter,
+    epilog: str | None = None,
+) -> Callable[[Work], Work]:
+    """Add what is decorated to the group, with these parameters, behind the guard."""
+
+    def add(work: Work) -> Work:
+        def callback(**values: Any) -> None:
+            guarded(partial(work, values), values["verbose"])
+
+        group.add_command(
+            click.Command(
+                name, params=list(params), callback=callback, help=explanation, epilog=epilog
+            )
+        )
+        return work
+
+    return add
 
 
-@app.command(cls=CopyCommand, help=VERIFY_HELP, epilog=EPILOG)
-def verify(
-    context: typer.Context,
-    sources: Sources,
-    target: Target,
-    *,
-    concurrency: Concurrency = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    endpoint_url: EndpointUrl = None,
-    no_progress: NoProgress = False,
-    quiet: Quiet = False,
-    verbose: Verbose = 0,
-    json: Json = False,
-) -> None:
-    """Compare."""
-    guarded(partial(_copy, context), verbose)
-
-
-@app.command()
-def ps(*, json: JsonList = False, verbose: Tracebacks = 0) -> None:
-    """List unfinished transfers, those under way included."""
-    guarded(partial(_list_unfinished, as_json=json), verbose)
-
-
-@app.command(epilog=EPILOG)
-def resume(
-    context: typer.Context,
-    transfer_id: OptionalId = "",
-    *,
-    take_over: TakeOver = False,
-    concurrency: Concurrency = None,
-    no_progress: NoProgress = False,
-    quiet: Quiet = False,
-    verbose: Verbose = 0,
-    json: Json = False,
-) -> None:
-    """Go on with an unfinished transfer, from any folder."""
-    guarded(partial(_resume, context), verbose)
-
-
-@app.command()
-def abort(transfer_id: TransferId, *, verbose: Tracebacks = 0) -> None:
-    """Give an unfinished transfer up, and free what has arrived of it."""
-    guarded(partial(_abort, transfer_id), verbose)
-
-
-@app.command()
-def gc(
-    *,
-    older_than: OlderThan = "24h",
-    dry_run: DryCollection = False,
-    json: JsonList = False,
-    verbose: Tracebacks = 0,
-) -> None:
-    """Give up unfinished transfers that nobody will go on with.
-
-    Those that are under way are left alone. What could not be given up when it
-    failed is tried again, whatever its age.
-    """
-    guarded(partial(_collect, older_than, dry_run=dry_run, as_json=json), verbose)
-
-
-@app.command()
-def serve(
-    context: typer.Context,
-    *,
-    artifacts_destination: ArtifactsDestination,
-    host: Host = "127.0.0.1",
-    port: Port = 5500,
-    backend_store_uri: BackendStoreUri = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    public_url: PublicUrl = None,
-    public_endpoint_url: PublicEndpointUrl = None,
-    insecure_no_auth: InsecureNoAuth = False,
-    require_auth: RequireAuth = False,
-    allowed_hosts: AllowedHosts = None,
-    verbose: Tracebacks = 0,
-) -> None:
-    """Run a coordinator, which hands out presigned URLs.
-
-    It alone holds the credentials of the store behind it.
-    """
-    guarded(partial(_serve, context), verbose)
-
-
-@token.command("create")
-def create_token(
-    *,
-    name: TokenName,
-    prefix: TokenPrefix,
-    read_only: ReadOnly = False,
-    backend_store_uri: BackendStoreUri = None,
-    verbose: Tracebacks = 0,
-) -> None:
-    """Make a token and show it, once."""
-    guarded(partial(_create_token, backend_store_uri, name, prefix, read_only=read_only), verbose)
-
-
-@token.command("list")
-def list_tokens(*, backend_store_uri: BackendStoreUri = None, verbose: Tracebacks = 0) -> None:
-    """Show who has which token; the tokens themselves are not kept."""
-    guarded(partial(_list_tokens, backend_store_uri), verbose)
-
-
-@token.command("revoke")
-def revoke_token(
-    token_id: TokenId, *, backend_store_uri: BackendStoreUri = None, verbose: Tracebacks = 0
-) -> None:
-    """Make a token worthless."""
-    guarded(partial(_revoke_token, backend_store_uri, token_id), verbose)
-
-
-@app.command(epilog=EPILOG)
-def bench(
-    context: typer.Context,
-    url: BenchUrl,
-    *,
-    max_time: MaxTime = "60s",
-    max_size: MaxSize = "1GiB",
-    endpoint_url: EndpointUrl = None,
-    verbose: Tracebacks = 0,
-    json: JsonResult = False,
-) -> None:
-    """Measure a store: which settings are best for it, and what the limit is.
-
-    Uploads and downloads objects of random bytes below URL, and deletes them.
-    """
-    guarded(partial(_bench, context), verbose)
-
-
-@app.command()
-def settings(*, markdown: Markdown = False, verbose: Tracebacks = 0) -> None:
-    """Show every setting with the value it has now."""
-    guarded(partial(_show_settings, markdown=markdown), verbose)
-
-
-def _copy(context: typer.Context) -> int:
+@_command(app, "push", PUSH_HELP, *_CHOICE, *_MANNER, *_SHOWING, epilog=EPILOG)
+def _push(values: Values) -> int:
     from transfer.cli.copying import copy_files
 
-    return copy_files(context.info_name, context.params)
+    return copy_files("push", values)
 
 
-def _list_unfinished(*, as_json: bool) -> int:
+@_command(app, "pull", PULL_HELP, *_CHOICE, options.EXPECT, *_MANNER, *_SHOWING, epilog=EPILOG)
+def _pull(values: Values) -> int:
+    from transfer.cli.copying import copy_files
+
+    return copy_files("pull", values)
+
+
+@_command(
+    app,
+    "verify",
+    VERIFY_HELP,
+    options.SOURCES,
+    options.TARGET,
+    options.CONCURRENCY,
+    options.INCLUDE,
+    options.EXCLUDE,
+    options.ENDPOINT_URL,
+    *_SHOWING,
+    epilog=EPILOG,
+)
+def _verify(values: Values) -> int:
+    from transfer.cli.copying import copy_files
+
+    return copy_files("verify", values)
+
+
+@_command(
+    app,
+    "ps",
+    "List unfinished transfers, those under way included.",
+    options.JSON_LIST,
+    options.TRACEBACKS,
+)
+def _list_unfinished(values: Values) -> int:
     from transfer.cli.unfinished import list_unfinished
 
-    return list_unfinished(as_json=as_json)
+    return list_unfinished(as_json=values["json"])
 
 
-def _resume(context: typer.Context) -> int:
+@_command(
+    app,
+    "resume",
+    "Go on with an unfinished transfer, from any folder.",
+    options.OPTIONAL_ID,
+    options.TAKE_OVER,
+    options.CONCURRENCY,
+    *_SHOWING,
+    epilog=EPILOG,
+)
+def _resume(values: Values) -> int:
     from transfer.cli.unfinished import resume
 
-    params = dict(context.params)
-    return resume(params.pop("transfer_id"), params)
+    flags = dict(values)
+    return resume(flags.pop("transfer_id"), flags)
 
 
-def _abort(transfer_id: str) -> int:
+@_command(
+    app,
+    "abort",
+    "Give an unfinished transfer up, and free what has arrived of it.",
+    options.TRANSFER_ID,
+    options.TRACEBACKS,
+)
+def _abort(values: Values) -> int:
     from transfer.cli.unfinished import abort
 
-    return abort(transfer_id)
+    return abort(values["transfer_id"])
 
 
-def _collect(older_than: str, *, dry_run: bool, as_json: bool) -> int:
+@_command(
+    app,
+    "gc",
+    GC_HELP,
+    options.OLDER_THAN,
+    options.DRY_COLLECTION,
+    options.JSON_LIST,
+    options.TRACEBACKS,
+)
+def _collect(values: Values) -> int:
     from transfer.cli.unfinished import collect
 
-    return collect(older_than, dry_run=dry_run, as_json=as_json)
+    return collect(values["older_than"], dry_run=values["dry_run"], as_json=values["json"])
 
 
-def _serve(context: typer.Context) -> int:
+@_command(
+    app,
+    "serve",
+    SERVE_HELP,
+    options.ARTIFACTS_DESTINATION,
+    options.HOST,
+    options.PORT,
+    options.BACKEND_STORE_URI,
+    options.TLS_CERT,
+    options.TLS_KEY,
+    options.PUBLIC_URL,
+    options.PUBLIC_ENDPOINT_URL,
+    options.INSECURE_NO_AUTH,
+    options.REQUIRE_AUTH,
+    options.ALLOWED_HOSTS,
+    options.TRACEBACKS,
+)
+def _serve(values: Values) -> int:
     from transfer.cli.serving import serve_until_stopped
 
-    return serve_until_stopped(context.params)
+    return serve_until_stopped(values)
 
 
-def _bench(context: typer.Context) -> int:
+@_command(
+    app,
+    "bench",
+    BENCH_HELP,
+    options.BENCH_URL,
+    options.MAX_TIME,
+    options.MAX_SIZE,
+    options.ENDPOINT_URL,
+    options.TRACEBACKS,
+    options.JSON_RESULT,
+    epilog=EPILOG,
+)
+def _bench(values: Values) -> int:
     from transfer.cli.benchmarking import benchmark
 
-    return benchmark(context.params)
+    return benchmark(values)
 
 
-def _create_token(uri: str | None, name: str, prefix: str, *, read_only: bool) -> int:
-    from transfer.cli import serving
-
-    return serving.create_token(uri, name, prefix, read_only=read_only)
-
-
-def _list_tokens(uri: str | None) -> int:
-    from transfer.cli import serving
-
-    return serving.list_tokens(uri)
-
-
-def _revoke_token(uri: str | None, token_id: str) -> int:
-    from transfer.cli import serving
-
-    return serving.revoke_token(uri, token_id)
-
-
-def _show_settings(*, markdown: bool) -> int:
+@_command(
+    app,
+    "settings",
+    "Show every setting with the value it has now.",
+    options.MARKDOWN,
+    options.TRACEBACKS,
+)
+def _show_settings(values: Values) -> int:
     from transfer.cli.settings_table import show_settings
 
-    return show_settings(markdown=markdown)
+    return show_settings(markdown=values["markdown"])
+
+
+_token = _Group("token", help="Tokens that clients show to a coordinator.", no_args_is_help=True)
+app.add_command(_token)
+
+
+@_command(
+    _token,
+    "create",
+    "Make a token and show it, once.",
+    options.TOKEN_NAME,
+    options.TOKEN_PREFIX,
+    options.READ_ONLY,
+    options.BACKEND_STORE_URI,
+    options.TRACEBACKS,
+)
+def _create_token(values: Values) -> int:
+    from transfer.cli import serving
+
+    return serving.create_token(
+        values["backend_store_uri"], values["name"], values["prefix"], read_only=values["read_only"]
+    )
+
+
+@_command(
+    _token,
+    "list",
+    "Show who has which token; the tokens themselves are not kept.",
+    options.BACKEND_STORE_URI,
+    options.TRACEBACKS,
+)
+def _list_tokens(values: Values) -> int:
+    from transfer.cli import serving
+
+    return serving.list_tokens(values["backend_store_uri"])
+
+
+@_command(
+    _token,
+    "revoke",
+    "Make a token worthless.",
+    options.TOKEN_ID,
+    options.BACKEND_STORE_URI,
+    options.TRACEBACKS,
+)
+def _revoke_token(values: Values) -> int:
+    from transfer.cli import serving
+
+    return serving.revoke_token(values["backend_store_uri"], values["token_id"])

@@ -58,7 +58,7 @@ class Outcome:
     output_closed: bool = False
 
 
-def copy_files(command: str | None, params: Mapping[str, Any]) -> int:
+def copy_files(command: str, params: Mapping[str, Any]) -> int:
     """Do what was typed, show it, and return the exit code."""
     return run_shown(CopyFlags.from_params(command, params), Settings.load)
 

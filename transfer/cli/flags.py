@@ -57,11 +57,10 @@ class CopyFlags:
     json: bool = False
 
     @classmethod
-    def from_params(cls, command: str | None, params: Mapping[str, Any]) -> CopyFlags:
-        """Take what typer has read; lists become tuples, and "pull" says where to."""
+    def from_params(cls, command: str, params: Mapping[str, Any]) -> CopyFlags:
+        """Take what was typed; lists become tuples, and "pull" says where to."""
         values: dict[str, Any] = {
-            name: tuple(value or ()) if name in _REPEATABLE else value
-            for name, value in params.items()
+            name: tuple(value) if name in _REPEATABLE else value for name, value in params.items()
         }
         return cls(pull=command == "pull", compare=command == "verify", **values)
 

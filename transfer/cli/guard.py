@@ -7,8 +7,6 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-import typer
-
 from transfer.cli import exit_codes
 from transfer.errors import TransferError
 from transfer.sinks.escaping import error_line, visible
@@ -29,7 +27,7 @@ def guarded(work: Callable[[], int], verbose: int = 0) -> NoReturn:
         code = exit_codes.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a bug of ours is told in one line too
         code = _told(_only(error), verbose)
-    raise typer.Exit(code)
+    sys.exit(code)
 
 
 def _told(error: Exception, verbose: int) -> int:

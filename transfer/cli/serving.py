@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def serve_until_stopped(params: Mapping[str, Any]) -> int:
-    """Run a coordinator with the options that typer has read."""
+    """Run a coordinator with the options that were typed."""
     with _server_extra():
         from transfer.coordinator.serve import ServeOptions, serve
 
