@@ -11,7 +11,6 @@ import mimetypes
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
 import anyio.to_thread
@@ -139,4 +138,6 @@ def _opener(scheme: str) -> Opener:
 
 
 def _plugged() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and seldom needed
+
     return {point.name: point for point in entry_points(group="transfer.stores")}

@@ -33,7 +33,7 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
     module = f"{__name__}:open_elsewhere"
     point = EntryPoint("elsewhere", module, "transfer.stores")
     monkeypatch.setattr(EntryPoint, "load", lambda _: open_elsewhere)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
     assert point.group == "transfer.stores"
 
 
@@ -105,7 +105,7 @@ async def test_store_of_another_distribution_is_found(plugged: None):
 
 async def test_own_scheme_cannot_be_taken_over(plugged: None, monkeypatch: pytest.MonkeyPatch):
     point = EntryPoint("memory", "x:y", "transfer.stores")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
     async with open_root(locate("memory://mine"), CONTEXT) as store:
         assert store.url == "memory://mine"
     assert not OPENED

@@ -1,11 +1,13 @@
 """The commands and their options; each imports what it needs when it is called.
 
-A command is a name, its help, its parameters and its work: a function that gets
-the values by name and returns the exit code. The guard stands around all of them.
+A command is a name, its help, its parameters, and a function that gets the
+values by name, loads what is needed and returns the work, which returns the exit
+code. The guard stands around all of them.
 """
 
 from __future__ import annotations
 
+import gc
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Values = Mapping[str, Any]
-    Work = Callable[[Values], int]
+    Work = Callable[[], int]
+    Loader = Callable[[Values], Work]
 
 _PLACES = """
 
@@ -142,35 +145,44 @@ def _command(
     explanation: str,
     *params: click.Parameter,
     epilog: str | None = None,
-) -> Callable[[Work], Work]:
+) -> Callable[[Loader], Loader]:
     """Add what is decorated to the group, with these parameters, behind the guard."""
 
-    def add(work: Work) -> Work:
+    def add(load: Loader) -> Loader:
         def callback(**values: Any) -> None:
-            guarded(partial(work, values), values["verbose"])
+            guarded(partial(_run, load, values), values["verbose"])
 
         group.add_command(
             click.Command(
                 name, params=list(params), callback=callback, help=explanation, epilog=epilog
             )
         )
-        return work
+        return load
 
     return add
 
 
+def _run(load: Loader, values: Values) -> int:
+    work = load(values)
+    if not gc.isenabled():
+        # What has been loaded stays: from here on the collector looks at the rest only.
+        gc.freeze()
+        gc.enable()
+    return work()
+
+
 @_command(app, "push", PUSH_HELP, *_CHOICE, *_MANNER, *_SHOWING, epilog=EPILOG)
-def _push(values: Values) -> int:
+def _push(values: Values) -> Work:
     from transfer.cli.copying import copy_files
 
-    return copy_files("push", values)
+    return partial(copy_files, "push", values)
 
 
 @_command(app, "pull", PULL_HELP, *_CHOICE, options.EXPECT, *_MANNER, *_SHOWING, epilog=EPILOG)
-def _pull(values: Values) -> int:
+def _pull(values: Values) -> Work:
     from transfer.cli.copying import copy_files
 
-    return copy_files("pull", values)
+    return partial(copy_files, "pull", values)
 
 
 @_command(
@@ -186,10 +198,10 @@ def _pull(values: Values) -> int:
     *_SHOWING,
     epilog=EPILOG,
 )
-def _verify(values: Values) -> int:
+def _verify(values: Values) -> Work:
     from transfer.cli.copying import copy_files
 
-    return copy_files("verify", values)
+    return partial(copy_files, "verify", values)
 
 
 @_command(
@@ -199,10 +211,10 @@ def _verify(values: Values) -> int:
     options.JSON_LIST,
     options.TRACEBACKS,
 )
-def _list_unfinished(values: Values) -> int:
+def _list_unfinished(values: Values) -> Work:
     from transfer.cli.unfinished import list_unfinished
 
-    return list_unfinished(as_json=values["json"])
+    return partial(list_unfinished, as_json=values["json"])
 
 
 @_command(
@@ -215,11 +227,11 @@ def _list_unfinished(values: Values) -> int:
     *_SHOWING,
     epilog=EPILOG,
 )
-def _resume(values: Values) -> int:
+def _resume(values: Values) -> Work:
     from transfer.cli.unfinished import resume
 
     flags = dict(values)
-    return resume(flags.pop("transfer_id"), flags)
+    return partial(resume, flags.pop("transfer_id"), flags)
 
 
 @_command(
@@ -229,10 +241,10 @@ def _resume(values: Values) -> int:
     options.TRANSFER_ID,
     options.TRACEBACKS,
 )
-def _abort(values: Values) -> int:
+def _abort(values: Values) -> Work:
     from transfer.cli.unfinished import abort
 
-    return abort(values["transfer_id"])
+    return partial(abort, values["transfer_id"])
 
 
 @_command(
@@ -244,10 +256,10 @@ def _abort(values: Values) -> int:
     options.JSON_LIST,
     options.TRACEBACKS,
 )
-def _collect(values: Values) -> int:
+def _collect(values: Values) -> Work:
     from transfer.cli.unfinished import collect
 
-    return collect(values["older_than"], dry_run=values["dry_run"], as_json=values["json"])
+    return partial(collect, values["older_than"], dry_run=values["dry_run"], as_json=values["json"])
 
 
 @_command(
@@ -267,10 +279,10 @@ def _collect(values: Values) -> int:
     options.ALLOWED_HOSTS,
     options.TRACEBACKS,
 )
-def _serve(values: Values) -> int:
+def _serve(values: Values) -> Work:
     from transfer.cli.serving import serve_until_stopped
 
-    return serve_until_stopped(values)
+    return partial(serve_until_stopped, values)
 
 
 @_command(
@@ -285,10 +297,10 @@ def _serve(values: Values) -> int:
     options.JSON_RESULT,
     epilog=EPILOG,
 )
-def _bench(values: Values) -> int:
+def _bench(values: Values) -> Work:
     from transfer.cli.benchmarking import benchmark
 
-    return benchmark(values)
+    return partial(benchmark, values)
 
 
 @_command(
@@ -298,10 +310,10 @@ def _bench(values: Values) -> int:
     options.MARKDOWN,
     options.TRACEBACKS,
 )
-def _show_settings(values: Values) -> int:
+def _show_settings(values: Values) -> Work:
     from transfer.cli.settings_table import show_settings
 
-    return show_settings(markdown=values["markdown"])
+    return partial(show_settings, markdown=values["markdown"])
 
 
 _token = _Group("token", help="Tokens that clients show to a coordinator.", no_args_is_help=True)
@@ -318,11 +330,15 @@ app.add_command(_token)
     options.BACKEND_STORE_URI,
     options.TRACEBACKS,
 )
-def _create_token(values: Values) -> int:
+def _create_token(values: Values) -> Work:
     from transfer.cli import serving
 
-    return serving.create_token(
-        values["backend_store_uri"], values["name"], values["prefix"], read_only=values["read_only"]
+    return partial(
+        serving.create_token,
+        values["backend_store_uri"],
+        values["name"],
+        values["prefix"],
+        read_only=values["read_only"],
     )
 
 
@@ -333,10 +349,10 @@ def _create_token(values: Values) -> int:
     options.BACKEND_STORE_URI,
     options.TRACEBACKS,
 )
-def _list_tokens(values: Values) -> int:
+def _list_tokens(values: Values) -> Work:
     from transfer.cli import serving
 
-    return serving.list_tokens(values["backend_store_uri"])
+    return partial(serving.list_tokens, values["backend_store_uri"])
 
 
 @_command(
@@ -347,7 +363,7 @@ def _list_tokens(values: Values) -> int:
     options.BACKEND_STORE_URI,
     options.TRACEBACKS,
 )
-def _revoke_token(values: Values) -> int:
+def _revoke_token(values: Values) -> Work:
     from transfer.cli import serving
 
-    return serving.revoke_token(values["backend_store_uri"], values["token_id"])
+    return partial(serving.revoke_token, values["backend_store_uri"], values["token_id"])
