@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.azurite import azure_coordinator, azurite, secure_azurite
+from tests.support.ceph import ceph
 from tests.support.file_servers import (
     ftp_coordinator,
     ftp_server,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "azure_coordinator",
     "azurite",
+    "ceph",
     "folder_coordinator",
     "ftp_coordinator",
     "ftp_server",

@@ -28,6 +28,20 @@ class TestRclone(StoreConformance):
             yield store
 
 
+@pytest.mark.slow
+class TestCeph(StoreConformance):
+    """Against Ceph's gateway, which keeps parts apart until all are there."""
+
+    shown = "`s3://`"
+    against = "Ceph radosgw"
+    version_from = ("radosgw", "--version")
+
+    @pytest.fixture
+    async def store(self, ceph, open_store):
+        async with open_store(f"s3://{BUCKET}", ceph.environ) as store:
+            yield store
+
+
 class TestMoto(StoreConformance):
     """Against moto's server: the shape of the API only, it verifies nothing that is presigned."""
 
