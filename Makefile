@@ -39,8 +39,8 @@ format: $(VENV)/.dev
 build: $(VENV)/.dev
 	$(BIN)/python -m hatchling build
 
-# Runs the conformance tests and writes what they showed into the README.
-stores-table: $(VENV)/.dev
+# Runs the conformance tests against all servers and writes what they showed into the README.
+stores-table: servers $(VENV)/.dev $(MLFLOW)/.done $(HDFS)/.done
 	$(BIN)/python -m pytest tests/conformance -p tests.conformance.table --stores-table
 
 # What the whole test suite takes from Debian, which needs root, and from npm.

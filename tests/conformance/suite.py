@@ -116,6 +116,8 @@ class StoreConformance:
     shown: ClassVar[str] = ""
     against: ClassVar[str] = ""
     version_from: ClassVar[str | tuple[str, ...]] = ""
+    # What this server does not stand for, as a sentence.
+    unseen: ClassVar[str] = ""
 
     @pytest.fixture(autouse=True)
     def _skip_what_it_cannot_do(self, request: pytest.FixtureRequest) -> None:
@@ -242,7 +244,7 @@ class StoreConformance:
     @pytest.fixture
     def parts(self, store: Store) -> Parts:
         if store.parts is None:
-            pytest.skip(f"{store.url} has no multipart uploads")
+            pytest.skip("no multipart uploads")
         return store.parts
 
     async def open(self, parts: Parts, key: str, count: int) -> tuple[Upload, list[bytes]]:

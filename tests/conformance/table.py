@@ -3,7 +3,9 @@
     python -m pytest tests/conformance -p tests.conformance.table --stores-table
 
 A row is a class of tests: a store against a server. A column is a property: some
-of the tests. What was skipped in sight is told below the table, with the reason.
+of the tests. What was skipped in sight is told below the table, with the reason, and
+then what none of the servers stands for. Where a server is not installed, nothing is
+written: a row that is left out would look like a store that nobody has.
 """
 
 from __future__ import annotations
@@ -61,8 +63,14 @@ class Row:
 
     store: str
     server: str
+    unseen: str
     outcomes: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ran(self) -> bool:
+        """Whether there was a server."""
+        return any("passed" in ended for ended in self.outcomes.values())
 
     def cell(self, tests: tuple[str, ...]) -> str:
         """Sum some tests up."""
@@ -86,7 +94,8 @@ class Table:
             if server:
                 name = item.nodeid.rpartition("::")[0]
                 found = version_of(item.cls.version_from)
-                self.rows.setdefault(name, Row(item.cls.shown, f"{server} {found}".strip()))
+                row = Row(item.cls.shown, f"{server} {found}".strip(), item.cls.unseen)
+                self.rows.setdefault(name, row)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         name, _, test = report.nodeid.rpartition("::")
@@ -98,8 +107,17 @@ class Table:
         if report.skipped:
             row.reasons[test] = str(report.longrepr[2]).removeprefix("Skipped: ")
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: Any) -> None:
+        if any(not row.ran for row in self.rows.values()):
+            session.exitstatus = 1
+            return
         README.write_text(with_table(README.read_text(), markdown(list(self.rows.values()))))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        for row in self.rows.values():
+            if not row.ran:
+                why = "; ".join(dict.fromkeys(row.reasons.values())) or "it did not run"
+                terminalreporter.write_line(f"no table: {row.store} against {row.server}: {why}")
 
 
 def pytest_addoption(parser: Any) -> None:
@@ -128,20 +146,23 @@ def version_of(source: str | tuple[str, ...]) -> str:
 
 def markdown(rows: list[Row]) -> str:
     """Return the table and what is to be said below it."""
-    ran = [row for row in rows if any("passed" in ended for ended in row.outcomes.values())]
+    rows = sorted(rows, key=lambda row: (row.store, row.server))
     lines = [
         f"| store | against | {' | '.join(COLUMNS)} |",
         f"|---|---|{'---|' * len(COLUMNS)}",
     ]
-    notes: defaultdict[str, list[str]] = defaultdict(list)
-    for row in sorted(ran, key=lambda row: (row.store, row.server)):
+    for row in rows:
         cells = " | ".join(row.cell(tests) for tests in COLUMNS.values())
         lines.append(f"| {row.store} | {row.server} | {cells} |")
-        for reason in dict.fromkeys(row.reasons.values()):
-            notes[f"{row.store}, {row.server}"].append(reason)
-    lines.append("")
-    lines += [f"- {name}: {'; '.join(reasons)}." for name, reasons in notes.items()]
+    lines += ["", "Where a server does not do all of it:", "", *_reasons(rows)]
+    lines += ["", "What none of these servers stands for, and nobody has tried:", ""]
+    lines += [f"- {unseen}" for unseen in dict.fromkeys(row.unseen for row in rows if row.unseen)]
     return "\n".join(lines) + "\n"
+
+
+def _reasons(rows: list[Row]) -> list[str]:
+    said = ((row, "; ".join(dict.fromkeys(row.reasons.values()))) for row in rows)
+    return [f"- {row.store}, {row.server}: {reasons}." for row, reasons in said if reasons]
 
 
 def with_table(text: str, table: str) -> str:

@@ -44,6 +44,10 @@ class TestAzurite(StoreConformance):
     shown = "`wasbs://`, `abfss://`, `az://`"
     against = "Azurite"
     version_from = (str(PROGRAM), "--version")
+    unseen = (
+        "Azure itself, the `dfs` endpoint of Data Lake Storage, and identities other than a "
+        "managed one whose tokens Azurite takes unverified."
+    )
     unable = {
         "aborting_may_be_asked_twice_and_ends_it": "Azure takes blocks for any name at any time",
     }

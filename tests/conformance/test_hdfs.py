@@ -13,6 +13,7 @@ class TestHdfs(StoreConformance):
     schemes = ("hdfs",)
     shown = "`hdfs://`"
     against = "Hadoop 2.7.3"
+    unseen = "HDFS with Kerberos, with encryption, and Hadoop 3."
 
     @pytest.mark.parametrize("name", [name for name in AWKWARD if ":" not in name])
     async def test_awkward_names_are_names(self, store, room, name):

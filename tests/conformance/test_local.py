@@ -12,6 +12,7 @@ class TestLocal(StoreConformance):
     schemes = ("file",)
     shown = "a path, `file:`"
     against = "this machine"
+    unseen = "A mount of NFS: only local file systems were there."
     unable = _ONCE
 
     @pytest.fixture

@@ -14,6 +14,7 @@ class TestOpenSsh(StoreConformance):
     shown = "`sftp://`"
     against = "OpenSSH"
     version_from = ("ssh", "-V")
+    unseen = "SSH servers that ask for more than a key or a password."
 
     @pytest.fixture
     async def store(self, sshd, open_below):

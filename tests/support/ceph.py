@@ -1,4 +1,4 @@
-"""Ceph's object gateway (radosgw) as a fixture: one monitor, one disk, one gateway, on this machine.
+"""Ceph's object gateway (radosgw) as a fixture: one monitor, one disk, one gateway.
 
 It checks signatures, expiry and Content-MD5, and keeps multipart uploads as Amazon
 does. What it needs comes from Debian (`make servers`).
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _PATH = f"{os.defpath}:/usr/sbin"
 _PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw")
 RADOSGW = shutil.which("radosgw", path=_PATH)
+KMS_KEY = "a-key-of-these-tests"
 _MON, _OSD = ("mon", "allow *"), ("osd", "allow *")
 
 _CONFIG = """
@@ -69,6 +70,9 @@ rgw_data = {folder}/rgw
 keyring = {folder}/rgw/keyring
 rgw_frontends = beast endpoint=127.0.0.1:{port}
 rgw_enable_usage_log = false
+rgw_crypt_require_ssl = false
+rgw_crypt_s3_kms_backend = testing
+rgw_crypt_s3_kms_encryption_keys = {kms_key}=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=
 """
 
 
@@ -129,7 +133,7 @@ def _make_monitor(cluster: _Cluster, port: int) -> None:
         (folder / name).mkdir()
     monitor = f"[v2:127.0.0.1:{free_port()},v1:127.0.0.1:{free_port()}]"
     (folder / "ceph.conf").write_text(
-        _CONFIG.format(fsid=fsid, folder=folder, monitor=monitor, port=port)
+        _CONFIG.format(fsid=fsid, folder=folder, monitor=monitor, port=port, kms_key=KMS_KEY)
     )
     keyring, admin, monmap = (
         str(folder / name) for name in ("mon.keyring", "admin.keyring", "monmap")
@@ -162,17 +166,22 @@ def _opened(cluster: _Cluster, url: str) -> S3Server:
     user = ("user", "create", "--uid", "tests", "--display-name", "tests")
     cluster.run("radosgw-admin", "-n", "client.rgw.a", *user, *keys)
     server = S3Server(url, None)
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        region_name="us-east-1",
-    )
+    client = sdk(server)
     client.create_bucket(Bucket=BUCKET)
     client.put_object(Bucket=BUCKET, Key=secrets.token_hex(4), Body=b"")
     client.close()
     return server
+
+
+def sdk(server: S3Server):
+    """Return the SDK's client of a server."""
+    return boto3.client(
+        "s3",
+        endpoint_url=server.url,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        region_name="us-east-1",
+    )
 
 
 @pytest.fixture(scope="session")
