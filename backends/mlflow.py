@@ -4,6 +4,9 @@ That protocol signs all parts when an upload begins, cannot list parts or sign
 again, and says neither versions nor checksums; so an upload through it cannot be
 resumed, and a download is compared by size. What a server offers is read from
 `server-info`, and tried out where an older one has no such page.
+
+The server undoes percent-encoding until nothing of it is left, so that `a%20b` is
+`a b` to it: such names are refused here, before they reach another object.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import secrets
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from pydantic import BaseModel
 
@@ -22,6 +25,7 @@ from backends.azure_blocks import raw_id
 from backends.coordinator_client import quoted
 from backends.presigned import RemoteObject, send_signed
 from transfer.errors import (
+    BadKeyError,
     NotFoundError,
     ProtocolError,
     RejectedError,
@@ -49,6 +53,7 @@ _UNSUPPORTED = "Multipart upload is not supported for the current artifact repos
 _LIMITS = PartLimits(min_size=5 * MIB, max_size=4000 * MIB, max_count=10_000, max_object=5 * TIB)
 _COMPLETE_PATIENCE = 900.0
 _LIFETIME = 240.0
+_RENAME = "rename it, or write to the store behind the server"
 
 
 class _Credential(BaseModel):
@@ -139,6 +144,7 @@ class MlflowStore:
     @asynccontextmanager
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
         """Open an artifact: presigned where the server can, else through the server."""
+        check_key(key)
         found = info or await self.stat(key)
         sign = self._presign if self.presigned else self._proxied
 
@@ -157,6 +163,7 @@ class MlflowStore:
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Send an artifact through the server."""
+        check_key(key)
         kind = intent.content_type or mimetypes.guess_type(key)[0] or "application/octet-stream"
         headers = {**self.server.headers, "Content-Type": kind}
         url = f"{self.server.base}{_API}/artifacts/{quoted(key)}"
@@ -168,9 +175,11 @@ class MlflowStore:
 
     async def delete(self, key: str) -> None:
         """Remove an artifact."""
+        check_key(key)
         await self.server.ask("DELETE", f"{_API}/artifacts/{quoted(key)}", _Anything)
 
     async def _list(self, folder: str) -> list[_File]:
+        check_key(folder)
         query = urlencode({"path": folder}) if folder else ""
         listing = await self.server.ask("GET", f"{_API}/artifacts?{query}", _Listing)
         for file in listing.files:
@@ -199,6 +208,7 @@ class MlflowParts:
 
     async def create(self, key: str, intent: Intent) -> Upload:
         """Open an upload; UnsupportedError where the server answers 501, or says so."""
+        check_key(key)
         size, part_size = intent.size or 0, intent.part_size or 1
         count = max(1, -(-size // part_size))
         if "/" not in key:
@@ -312,6 +322,16 @@ class MlflowParts:
             return self._open[upload.id]
         except KeyError:
             raise UploadGoneError(f"the upload of {upload.key} belongs to another run") from None
+
+
+def check_key(key: str) -> None:
+    """Raise BadKeyError for what the server takes for another name, or for none at all."""
+    if unquote(key, errors="surrogateescape") != key:
+        raise BadKeyError(
+            f"{key!r}: an MLflow server would take this for {unquote(key)!r}", hint=_RENAME
+        )
+    if "#" in key:
+        raise BadKeyError(f"{key!r}: MLflow servers take no name with a #", hint=_RENAME)
 
 
 def _blocks_fit(urls: Iterable[str]) -> bool:

@@ -60,9 +60,7 @@ class TestCeph(StoreConformance):
         async with open_store(f"s3://{BUCKET}", environ) as store:
             await put(store, room + "whole", b"12345")
             upload, cut = await self.open(store.parts, room + "parts", 2)
-            receipts = [
-                await self.send(store.parts, upload, n, one) for n, one in enumerate(cut, 1)
-            ]
+            sent = [await self.send(store.parts, upload, n, one) for n, one in enumerate(cut, 1)]
             await store.parts.complete(upload, sent, Expected(sum(map(len, cut))))
             assert await get(store, room + "parts") == b"".join(cut)
         await anyio.to_thread.run_sync(_is_encrypted, ceph, [room + "whole", room + "parts"])
