@@ -170,7 +170,7 @@ class Connections:
     """The pool; `close` ends what is in it. Make it with `open_connections`."""
 
     def __init__(self, authority: Authority, settings: Settings) -> None:
-        self.most = min(MOST_CONNECTIONS, settings.concurrency)
+        self.most = min(MOST_CONNECTIONS, settings.concurrency or MOST_CONNECTIONS)
         self.features = Features()
         self._authority = authority
         self._settings = settings

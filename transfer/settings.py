@@ -53,6 +53,11 @@ def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
+def _concurrency(text: str) -> int | None:
+    """`auto` leaves it to what turns out to be fast."""
+    return None if text == "auto" else _whole(1, 1024)(text)
+
+
 def _seconds(text: str) -> float:
     try:
         number = float(text)
@@ -202,11 +207,13 @@ class Settings:
         900.0,
         "Seconds that a presigned URL is good for; expired ones are signed again.",
     )
-    concurrency: int = _setting(
+    concurrency: int | None = _setting(
         "TRANSFER_CONCURRENCY",
-        _whole(1, 1024),
-        8,
-        "Parts and files in flight at once, in all (`-c`).",
+        _concurrency,
+        None,
+        "Parts and files in flight at once, in all (`-c`): `auto` begins with 8 and goes up to 64"
+        " while that makes it faster; a number is kept to. Fewer while a store throttles.",
+        shown="auto",
     )
     max_memory: int = _setting(
         "TRANSFER_MAX_MEMORY",

@@ -90,15 +90,24 @@ class Tally:
 
 
 class Meter:
-    """Bytes of all attempts of a transfer: the settled ones and those under way."""
+    """Bytes of all attempts of a transfer: the settled ones and those under way.
 
-    __slots__ = ("live", "settled")
+    `there` of the settled ones did not move now: a former run has left them.
+    """
+
+    __slots__ = ("live", "settled", "there")
 
     def __init__(self) -> None:
         self.settled = 0
+        self.there = 0
         self.live: set[Tally] = set()
 
     @property
     def moved(self) -> int:
         """Bytes that count now; falls when an attempt fails."""
         return self.settled + sum(tally.moved for tally in self.live)
+
+    @property
+    def travelled(self) -> int:
+        """Those of them that this run has moved."""
+        return self.moved - self.there

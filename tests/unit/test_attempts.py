@@ -77,6 +77,7 @@ def test_failed_attempt_is_repeated_after_its_pause(scene: Scene):
 
 def test_throttling_is_waited_out(scene: Scene):
     scene.run(scene.failing(ThrottledError("slow", retry_after=17)))
+    assert scene.attempts.throttled == 1
     assert scene.calls == [0.0, 17.0]
 
 

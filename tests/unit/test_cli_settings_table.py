@@ -72,5 +72,5 @@ def test_values(value, text):
 
 
 def test_defaults():
-    assert default(ROWS["TRANSFER_CONCURRENCY"]) == "8 (default)"
+    assert default(ROWS["TRANSFER_CONCURRENCY"]) == "auto (default)"
     assert default(ROWS["MLFLOW_TRACKING_URI"]) == "unset"

@@ -3,10 +3,13 @@ from __future__ import annotations
 import pytest
 
 from transfer.engine.attempts import Lane
-from transfer.engine.policies import policy_of, preference_of
+from transfer.engine.policies import bounds_of, limits_of, policy_of, preference_of
+from transfer.pacing import Bounds
 from transfer.planner import Preference
 from transfer.retries import RetryPolicy
+from transfer.scheduler import Limits
 from transfer.settings import Settings
+from transfer.sizes import MIB
 
 STORE = Lane("s3://bucket")
 COORDINATORS = [Lane("transfer+https://host"), Lane("mlflow-artifacts:")]
@@ -50,3 +53,16 @@ def test_parts_are_used_unless_they_are_switched_off(enabled: bool | None, multi
     assert up.multipart is down.multipart is multipart
     assert preference_of(Settings(enable_upload=False), download=True).multipart
     assert preference_of(Settings(enable_download=False), download=False).multipart
+
+
+def test_connections_are_those_that_were_set_or_what_memory_allows():
+    assert bounds_of(Settings(concurrency=100)) == Bounds(100, 100)
+    assert bounds_of(Settings()) == Bounds(8, 64)
+    assert bounds_of(Settings(max_memory=20 * MIB)) == Bounds(8, 20)
+    assert bounds_of(Settings(max_memory=5 * MIB + 1)) == Bounds(5, 5)
+    assert bounds_of(Settings(max_memory=1)) == Bounds(1, 1)
+
+
+def test_some_files_more_than_turns_are_taken_on():
+    assert limits_of(Settings(max_memory=9), 4) == Limits(4, 6, 9)
+    assert limits_of(Settings(max_memory=9), 64) == Limits(64, 80, 9)

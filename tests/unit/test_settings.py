@@ -22,7 +22,7 @@ def test_empty_environment_gives_the_defaults():
 
 def test_defaults_are_those_of_the_documentation():
     settings = Settings()
-    assert (settings.concurrency, settings.attempts) == (8, 8)
+    assert (settings.concurrency, settings.attempts) == (None, 8)
     assert settings.max_memory == 64 * 1024 * 1024
     assert (settings.stall_timeout, settings.connect_timeout) == (60.0, 10.0)
     assert (settings.url_lifetime, settings.outage_patience) == (900.0, 900.0)
@@ -79,6 +79,7 @@ def test_name_that_is_like_no_other_points_to_the_table():
         ("MLFLOW_GCS_UPLOAD_CHUNK_SIZE", "262144", "gcs_upload_chunk", MIB // 4),
         ("MLFLOW_GCS_DOWNLOAD_CHUNK_SIZE", "104857600", "gcs_download_chunk", 100 * MIB),
         ("TRANSFER_CONCURRENCY", "1024", "concurrency", 1024),
+        ("TRANSFER_CONCURRENCY", "auto", "concurrency", None),
         ("TRANSFER_OUTAGE_PATIENCE", "0", "outage_patience", 0.0),
         ("TRANSFER_DURABILITY", "none", "durability", "none"),
         ("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "path", "s3_addressing_style", "path"),
@@ -216,7 +217,7 @@ def test_every_setting_has_a_variable_of_its_own_and_a_help():
 def test_table_has_a_line_for_each_setting_and_shows_defaults():
     lines = markdown_table().splitlines()
     assert len(lines) == len(ROWS) + 2
-    assert "| `TRANSFER_CONCURRENCY` | 8 |" in markdown_table()
+    assert "| `TRANSFER_CONCURRENCY` | auto |" in markdown_table()
     assert "| `TRANSFER_MAX_MEMORY` | 64 MiB |" in markdown_table()
     assert "| `MLFLOW_S3_IGNORE_TLS` | false |" in markdown_table()
     assert "| `TRANSFER_PUBLIC_URL` | unset |" in markdown_table()

@@ -79,3 +79,12 @@ def test_attempt_that_fails_takes_its_bytes_back():
         fail()
     assert (meter.settled, meter.moved) == (0, 0)
     assert not meter.live
+
+
+def test_what_was_there_has_not_travelled():
+    meter = Meter()
+    meter.settled += 100
+    meter.there += 100
+    with Tally(None, meter) as tally:
+        tally.advance(7)
+        assert (meter.moved, meter.travelled) == (107, 7)

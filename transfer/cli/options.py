@@ -37,7 +37,7 @@ def _count(names: str, explanation: str) -> Option:
 # What they may be is in the help of the command: there is more to say than a line.
 SOURCES = Argument(["sources"], nargs=-1, required=True, metavar="SRC...", shell_complete=_paths)
 TARGET = Argument(["target"], metavar="DST", shell_complete=_paths)
-CONCURRENCY = _value("--concurrency -c", "N", "Parts and files in flight at once.")
+CONCURRENCY = _value("--concurrency -c", "N|auto", "Parts and files in flight at once.")
 PART_SIZE = _value("--part-size -p", "SIZE", "Bytes of a part, such as 16MiB.")
 DURABILITY = _value("--durability", "HOW", "Sync each file, many in a batch, or none to the disk.")
 INCLUDE = _value(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import anyio
 from tenacity import AsyncRetrying, retry_if_exception
 
-from transfer.errors import TransferError
+from transfer.errors import ThrottledError, TransferError
 from transfer.retries import HostHealth, Operation
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ class Lane(NamedTuple):
 
 
 class Attempts:
-    """Retries for one run; what it learns of a host serves all operations on it."""
+    """Retries for one run; what it learns of a host serves all operations on it.
+
+    `retries` and `throttled` count attempts that were or will be repeated, and
+    those that a store has refused because there were too many.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class Attempts:
         self._jitter = jitter
         self._hosts: dict[Lane, HostHealth] = {}
         self.retries = 0
+        self.throttled = 0
 
     async def run(
         self,
@@ -147,6 +152,7 @@ class _Loop:
     def failed(self, error: TransferError, now: float) -> None:
         self._turn_to(self.lane._replace(data=False) if error.control else self.lane, now)
         self._pause = self.health.failed(self.operation, error, now)
+        self._attempts.throttled += isinstance(error, ThrottledError)
         if self._pause is None:
             error.attempts = self.operation.attempts
             error.elapsed = now - self.operation.started

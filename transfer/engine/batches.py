@@ -129,7 +129,7 @@ class Batch:
 
 
 class Batches:
-    """The small files of a run that wait, and how they are carried."""
+    """The small files of a run that wait, and how they are carried, by so many `workers`."""
 
     def __init__(self, options: Options, quick: Quick | None, workers: int) -> None:
         plain = not (
@@ -142,7 +142,7 @@ class Batches:
         )
         self._quick = quick if plain else None
         self._options = options
-        self._workers = workers
+        self.workers = workers
         self._waiting: deque[Small] = deque()
         self._running = 0
 
@@ -154,7 +154,7 @@ class Batches:
     @property
     def many(self) -> bool:
         """Whether so many wait that every worker can have all that it may carry."""
-        return len(self._waiting) >= 2 * MOST * self._workers
+        return len(self._waiting) >= 2 * MOST * self.workers
 
     @property
     def busy(self) -> bool:
@@ -185,7 +185,7 @@ class Batches:
 
         Not where few wait, nor while the host that it meets is asked by single probes only.
         """
-        few = len(self._waiting) < 2 * FEWEST * self._workers
+        few = len(self._waiting) < 2 * FEWEST * self.workers
         return not few and not attempts.in_trouble(_lane(self._waiting[0]))
 
     def give_up_one(self) -> Small:
@@ -194,7 +194,7 @@ class Batches:
 
     def next(self) -> Batch:
         """Return files to carry now, between two stores: few, if there are few for many workers."""
-        count = min(len(self._waiting) // (2 * self._workers), MOST)
+        count = min(len(self._waiting) // (2 * self.workers), MOST)
         taken = deque([self._waiting.popleft()])
         while len(taken) < count and self._waiting:
             small = self._waiting[0]

@@ -1,12 +1,15 @@
-"""What the settings say of retries and of parts, in the terms of those who decide."""
+"""What the settings say of retries, connections and parts, in the terms of those who decide."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from transfer.pacing import Bounds
 from transfer.planner import Preference
 from transfer.retries import RetryPolicy
+from transfer.scheduler import Limits
+from transfer.sizes import MIB
 
 if TYPE_CHECKING:
     from transfer.engine.attempts import Lane
@@ -42,3 +45,18 @@ def preference_of(settings: Settings, *, download: bool) -> Preference:
         settings.upload_threshold,
         multipart=settings.enable_upload is not False,
     )
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """Return between which numbers the connections may be; one that was set is not exceeded."""
+    if settings.concurrency is not None:
+        return Bounds(settings.concurrency, settings.concurrency)
+    usual = Bounds()
+    # Each has a buffer.
+    most = min(usual.most, max(1, settings.max_memory // MIB))
+    return Bounds(min(usual.start, most), most)
+
+
+def limits_of(settings: Settings, operations: int) -> Limits:
+    """Return what so many turns may take on: a few files more, for those that wait to be ended."""
+    return Limits(operations, operations + max(2, operations // 4), settings.max_memory)

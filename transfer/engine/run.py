@@ -19,13 +19,16 @@ import anyio.to_thread
 from transfer.checksums import Algorithm, new_digest
 from transfer.engine.attempts import Attempts, Lane
 from transfer.engine.batches import Batches, Small
+from transfer.engine.bell import Bell
 from transfer.engine.expand import Item, Lookup, expand, only_itself
 from transfer.engine.grace import Grace
 from transfer.engine.keeping import Keeper
-from transfer.engine.policies import policy_of, preference_of
+from transfer.engine.pace import Odometer, keep_pace
+from transfer.engine.policies import bounds_of, limits_of, policy_of, preference_of
 from transfer.engine.report import Failure, Report
 from transfer.engine.resumption import remembered
 from transfer.engine.transfer import FileTransfer
+from transfer.engine.turns import Turns
 from transfer.errors import InterruptedTransferError, TransferError
 from transfer.events import (
     Event as RunEvent,
@@ -42,10 +45,11 @@ from transfer.events import (
 )
 from transfer.journal import Journal
 from transfer.machine import Failed, Machine, Put, Send
+from transfer.pacing import Pacer, Sample
 from transfer.planner import Plan, plan
 from transfer.quick import quick_of
 from transfer.redaction import redact
-from transfer.scheduler import Limits, Scheduler
+from transfer.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,12 +89,12 @@ class Run:
         self._options = options
         self._publish = publish
         self._attempts = Attempts(partial(policy_of, settings))
-        operations = settings.concurrency
-        self._scheduler = Scheduler(
-            Limits(operations, operations + max(2, operations // 4), settings.max_memory)
-        )
-        self._bell = _Bell()
-        self._batches = Batches(options, quick_of(stores.mover), operations)
+        self._pacer = Pacer(bounds_of(settings))
+        self._odometer = Odometer()
+        self._turns = Turns(self._pacer.limit, self._work)
+        self._scheduler = Scheduler(limits_of(settings, self._pacer.limit))
+        self._bell = Bell()
+        self._batches = Batches(options, quick_of(stores.mover), self._pacer.limit)
         self._carrying: set[Batch] = set()
         self._running: set[FileTransfer] = set()
         self._listed = False
@@ -123,9 +127,8 @@ class Run:
                 group.start_soon(self._feed, items)
                 group.start_soon(self._tick)
                 group.start_soon(self._keeper.beat)
-                async with anyio.create_task_group() as crew:
-                    for _ in range(self._settings.concurrency):
-                        crew.start_soon(self._work)
+                group.start_soon(keep_pace, self._pacer, self._sample, self._change_turns)
+                await self._turns.run()
                 group.cancel_scope.cancel()
         finally:
             with self._grace.last_scope():
@@ -140,6 +143,20 @@ class Run:
         files = len(self.report.done) + len(self.report.skipped) + len(self.report.failed)
         running = tuple(_transfer(job).progress() for job in self._scheduler.jobs)
         return Progress(moved, self._found_bytes, files, self._found, self._listed, running)
+
+    def _sample(self) -> Sample:
+        """Return what the pacer wants to see."""
+        moved = self._odometer.read(
+            (item.meter for item in self._running), sum(batch.size for batch in self._carrying)
+        )
+        busy = self._scheduler.operations + len(self._carrying)
+        return Sample(moved, busy, self._attempts.throttled, self._attempts.retries)
+
+    def _change_turns(self, limit: int) -> None:
+        self._scheduler.limits = limits_of(self._settings, limit)
+        self._batches.workers = limit
+        self._turns.change(limit)
+        self._bell.ring()
 
     async def _tick(self) -> None:
         while True:
@@ -229,7 +246,7 @@ class Run:
         if target.traits.local and source.traits.range_size is not None:
             preference = replace(preference, part_size=source.traits.range_size)
         limits = target.parts.limits if target.parts and source.traits.concurrent_reads else None
-        cut = plan(item.info.size, target.traits, limits, preference, self._settings.concurrency)
+        cut = plan(item.info.size, target.traits, limits, preference, self._pacer.bounds.most)
         if cut.part_size is None and limits is not None and preference.multipart:
             # What a former run has begun in parts is gone on with in parts.
             cut = Plan(item.info.size, self._keeper.former_part_size(item))
@@ -255,7 +272,7 @@ class Run:
         return await self._attempts.run(lane, partial(self._stores.get, location))
 
     async def _work(self) -> None:
-        while True:
+        while not self._turns.surplus:
             task = self._scheduler.next()
             if task is not None:
                 job, command = task
@@ -281,6 +298,7 @@ class Run:
                 await self._batches.carry(batch)
         finally:
             self._carrying.discard(batch)
+            self._odometer.left(batch.size)
             for carried in batch.arrived:
                 result = carried.result()
                 self._settled_bytes += result.size
@@ -328,6 +346,7 @@ class Run:
 
     async def _settle(self, transfer: FileTransfer) -> None:
         self._running.discard(transfer)
+        self._odometer.left(transfer.meter.travelled)
         with anyio.CancelScope(shield=True):
             await transfer.close()
         if transfer.kept is not None:
@@ -389,23 +408,6 @@ class Run:
                 report.kept_bytes,
             )
         )
-
-
-class _Bell:
-    """Wakes everybody who waits now."""
-
-    def __init__(self) -> None:
-        self._event: anyio.Event | None = None
-
-    def ring(self) -> None:
-        if self._event is not None:
-            self._event.set()
-            self._event = None
-
-    async def wait(self) -> None:
-        if self._event is None:
-            self._event = anyio.Event()
-        await self._event.wait()
 
 
 def _transfer(job: object) -> FileTransfer:

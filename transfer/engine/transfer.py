@@ -265,6 +265,7 @@ class FileTransfer(Job):
         upload, receipts = found
         size = sum(receipt.size for receipt in receipts)
         self.meter.settled += size
+        self.meter.there += size
         total = self.machine.plan.size
         self._publish(Resumed(str(self.item.target), len(receipts), size, total))
         return Created(upload, tuple(receipts))

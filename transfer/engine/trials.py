@@ -179,10 +179,16 @@ class _Trials:
         else:
             key = max(self.keys, key=lambda key: self.keys[key])
             ends = f"{self.root}/{key}", str(self.folder / "back")
-        return await self._timed(settings, ends, size, upload=upload)
+        return await self._timed(settings, connections, ends, size, upload=upload)
 
     async def _timed(
-        self, settings: Settings, ends: tuple[str, str], size: int, *, upload: bool
+        self,
+        settings: Settings,
+        connections: int,
+        ends: tuple[str, str],
+        size: int,
+        *,
+        upload: bool,
     ) -> Trial:
         self.throttled = 0
         before, started = _cpu(), time.perf_counter()
@@ -192,7 +198,7 @@ class _Trials:
         (self.folder / "back").unlink(missing_ok=True)
         return Trial(
             upload,
-            settings.concurrency,
+            connections,
             settings.upload_part_size or 0,
             size,
             seconds,
