@@ -1,6 +1,6 @@
 """A file that is not yet one: temporary name, notes of what arrived, publication.
 
-All of it is blocking; `backends.local` calls it in threads. Beside the target
+All of it is blocking; `backends.local.store` calls it in threads. Beside the target
 `model.bin` lie, until it is whole, `.transfer-<id>.partial` with the bytes and
 `.transfer-<id>.receipts` with one line of JSON for each part that is there.
 """

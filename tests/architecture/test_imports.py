@@ -55,7 +55,7 @@ def test_engine_loads_what_moves_bytes_and_nothing_of_the_edges():
 
 
 def test_folder_is_opened_without_an_sdk():
-    loaded = loaded_by("import backends.local, backends.memory")
+    loaded = loaded_by("import backends.local.store, backends.memory")
     assert not loaded & (HEAVY - {"crc32c"})
 
 

@@ -336,8 +336,10 @@ def test_backend_that_sees_too_much_is_caught(source: str):
 
 
 def test_backend_imported_by_name_is_caught():
-    assert len(to_backends({"transfer.registry": "from backends.local import open_store"})) == 1
-    assert to_backends({"transfer.registry": "NAME = 'backends.local:open_store'"}) == []
+    assert (
+        len(to_backends({"transfer.registry": "from backends.local.store import open_store"})) == 1
+    )
+    assert to_backends({"transfer.registry": "NAME = 'backends.local.store:open_store'"}) == []
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backends.azure_blocks import Ticket
-from backends.azure_parts import LIMITS
+from backends.azure.blocks import Ticket
+from backends.azure.parts import LIMITS
 from tests.conformance.suite import StoreConformance, content, get, keys, put
 from tests.support.azurite import ACCOUNT, CONTAINER, KEY, PROGRAM, account_sas
 from transfer.checksums import Algorithm, checksum_of

@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from backends.gcs import GcsStore
-from backends.gcs_json import JsonApi
-from backends.gcs_presigner import GcsPresigner
+from backends.gcs.json_api import JsonApi
+from backends.gcs.presigner import GcsPresigner
+from backends.gcs.store import GcsStore
 from tests.conformance.suite import content
 from tests.support.servers import ACCESS_KEY, BUCKET, SECRET_KEY
 from transfer.checksums import Algorithm

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.local import LocalStore
+from backends.local.store import LocalStore
 from tests.conformance.suite import StoreConformance
 
 _ONCE = {"completing_twice_ends_with_the_object": "the temporary file is the object by then"}

@@ -8,7 +8,7 @@ import anyio.to_thread
 import boto3
 import pytest
 
-from backends.s3_parts import LIMITS
+from backends.s3.parts import LIMITS
 from tests.faults.harness import BUCKET as STRICT_BUCKET
 from tests.faults.harness import StrictStore
 from tests.faults.harness.clients import boto

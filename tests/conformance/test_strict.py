@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.s3_parts import LIMITS
+from backends.s3.parts import LIMITS
 from tests.conformance.suite import StoreConformance, content
 from tests.faults.harness import AWS, BUCKET, R2, StrictStore
 from transfer.checksums import Algorithm, checksum_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from blockbuster import BlockBuster
 
-from backends.local import LocalStore
+from backends.local.store import LocalStore
 from tests.coordinator.inside import Asker, Inside, SigningStore, inside
 from tests.support.servers import folder_coordinator, rclone, s3_coordinator
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.coordinator_client import Server
+from backends.coordinated.client import Server
 from tests.coordinator.inside import MLFLOW, OWN, SigningStore, inside, new_upload
 from transfer import errors
 from transfer.store import Response, Tls

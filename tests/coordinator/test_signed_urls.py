@@ -15,8 +15,8 @@ import anyio
 import httpx
 import pytest
 
-from backends.coordinated import CoordinatedStore
-from backends.coordinator_client import Server
+from backends.coordinated.client import Server
+from backends.coordinated.store import CoordinatedStore
 from tests.coordinator.inside import MLFLOW, OWN, exact, files_below, local, new_upload
 from tests.coordinator.test_own_api import CUT, DATA, about, all_sent, crc, opened, sent, signed
 from transfer.checksums import Algorithm

@@ -11,7 +11,7 @@ from functools import partial
 import anyio
 import pytest
 
-from backends.local import LocalStore
+from backends.local.store import LocalStore
 from backends.memory import MemoryStore
 from tests.support.faulty import FaultyStore, failing, hanging
 from transfer.engine import Engine, Options

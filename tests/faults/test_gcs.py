@@ -13,7 +13,7 @@ import pytest
 from gcloud.aio.auth import iam
 from yarl import URL
 
-from backends import gcs_credentials
+from backends.gcs import credentials as gcs_credentials
 from tests.faults.harness import (
     BUCKET,
     GCS,

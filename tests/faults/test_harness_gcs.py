@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gcloud.aio.storage import Storage
 from yarl import URL
 
-from backends.gcs_signing import KeySigner, prepare
+from backends.gcs.signing import KeySigner, prepare
 from tests.faults.harness import BUCKET, StrictGcs
 from tests.faults.harness.gcs import EMAIL
 

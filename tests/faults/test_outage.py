@@ -10,7 +10,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from backends import s3_parts
+from backends.s3 import parts as s3_parts
 from tests.faults.harness import AWS, BUCKET, ChaosProxy, StrictStore
 from tests.faults.harness.kill import transfer
 from tests.support.servers import clean_environment

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from backends import s3_parts
+from backends.s3 import parts as s3_parts
 from tests.faults.harness import AWS, BUCKET, ChaosProxy, StrictStore, lies, network
 from tests.faults.harness.by_hand import Message, begun, send
 from transfer.engine import Engine

@@ -6,11 +6,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from backends import azure_access
-from backends.azure import _signs
-from backends.azure_access import KeyAccess, SasAccess
-from backends.azure_account import Account
-from backends.azure_sas import VERSION, Key
+from backends.azure import access as azure_access
+from backends.azure.access import KeyAccess, SasAccess
+from backends.azure.account import Account
+from backends.azure.sas import VERSION, Key
+from backends.azure.store import _signs
 from transfer.errors import AccessError, ConnectionLostError
 from transfer.settings import Settings
 from transfer.store import Context

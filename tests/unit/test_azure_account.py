@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from backends.azure_account import Place, account_of, place_of
+from backends.azure.account import Place, account_of, place_of
 from transfer.errors import UsageError
 from transfer.settings import Settings
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.azure_blocks import (
+from backends.azure.blocks import (
     GIVEN_UP,
     LENGTH,
     LENGTHS,

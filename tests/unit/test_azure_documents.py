@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from backends.azure_blocks import Block
-from backends.azure_documents import block_list, commitment, delegation, listing, md5_of
+from backends.azure.blocks import Block
+from backends.azure.documents import block_list, commitment, delegation, listing, md5_of
 from transfer.checksums import Algorithm, checksum_of
 from transfer.errors import ProtocolError
 from transfer.model import ObjectInfo, Page

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.azure_errors import InTheWayError, code_of, error_of, refused_overwrite
+from backends.azure.errors import InTheWayError, code_of, error_of, refused_overwrite
 from transfer import errors
 from transfer.store import Response
 

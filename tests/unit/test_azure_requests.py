@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.azure_requests import blob_path, block_path, container_path, put_headers
+from backends.azure.requests import blob_path, block_path, container_path, put_headers
 from transfer.checksums import Algorithm, checksum_of
 from transfer.errors import BadKeyError, UsageError
 from transfer.model import Intent

@@ -9,7 +9,7 @@ import pytest
 from azure.storage.blob import BlobSasPermissions, ContainerSasPermissions
 from azure.storage.blob._shared_access_signature import BlobSharedAccessSignature
 
-from backends.azure_sas import VERSION, Key, sign, string_to_sign
+from backends.azure.sas import VERSION, Key, sign, string_to_sign
 
 SECRET = b"a key of sixty-four bytes would be the usual thing; this is one."
 EXPIRES = 1_893_456_000.0  # 2030-01-01

@@ -11,8 +11,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from backends import local_batches
-from backends.local import LocalStore
+from backends.local import batches as local_batches
+from backends.local.store import LocalStore
 from transfer.checksums import Algorithm, checksum_of
 from transfer.engine.attempts import Attempts, Lane
 from transfer.engine.batches import BACKLOG, FEWEST, MOST, SMALL, Batch, Batches, Small

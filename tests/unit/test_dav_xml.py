@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.dav_xml import DavEntry, encoded, read_multistatus, seconds, strong
+from backends.web.dav_xml import DavEntry, encoded, read_multistatus, seconds, strong
 from transfer.checksums import Algorithm
 from transfer.errors import BadKeyError, ProtocolError
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backends.local import LocalStore
+from backends.local.store import LocalStore
 from backends.memory import MemoryStore
 from transfer.engine.expand import Filter, Item, Lookup, check_pull_target, check_target, expand
 from transfer.errors import AccessError, BadKeyError, NotFoundError, UsageError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.ftp_replies import (
+from backends.ftp.replies import (
     Features,
     HashCommand,
     Listed,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from backends.gcs_errors import BUCKET_HINT, error_of_answer
+from backends.gcs.errors import BUCKET_HINT, error_of_answer
 from transfer.errors import (
     AccessError,
     CredentialsError,

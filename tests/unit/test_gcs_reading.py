@@ -6,9 +6,9 @@ import mimetypes
 
 import pytest
 
-from backends.gcs_headers import checksum_of_headers, info_of_headers, info_of_resource
-from backends.gcs_presigner import check_gcs_key, hash_header, object_headers
-from backends.gcs_resumable import GRANULARITY, received
+from backends.gcs.headers import checksum_of_headers, info_of_headers, info_of_resource
+from backends.gcs.presigner import check_gcs_key, hash_header, object_headers
+from backends.gcs.resumable import GRANULARITY, received
 from transfer.checksums import Algorithm, Checksum, checksum_of
 from transfer.errors import BadKeyError, ProtocolError
 from transfer.model import Intent

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from gcloud.aio.storage import blob
 
-from backends.gcs_signing import KeySigner, prepare
+from backends.gcs.signing import KeySigner, prepare
 from transfer.errors import CredentialsError
 from transfer.signing import quote_key
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from blockbuster import BlockingError
 
-from backends.local import LocalStore
+from backends.local.store import LocalStore
 from transfer.locations import Style, parse
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.hdfs_errors import error_of
+from backends.hdfs.errors import error_of
 from transfer.errors import (
     AccessError,
     BadKeyError,

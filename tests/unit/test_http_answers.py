@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.http_answers import (
+from backends.web.answers import (
     answered_version,
     checksum_of,
     condition_of,

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from backends.http_site import site_of
+from backends.web.site import site_of
 from transfer.errors import UsageError
 from transfer.settings import Settings
 

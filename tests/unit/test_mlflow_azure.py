@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from backends.mlflow import _blocks_fit
+from backends.coordinated.mlflow import _blocks_fit
 
 
 def urls(pattern: str, count: int) -> list[str]:

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from backends.s3_access import access_by_settings
-from backends.s3_sdk import find_access
+from backends.s3.access import access_by_settings
+from backends.s3.sdk import find_access
 from transfer.settings import Settings
 
 KNOWN = {

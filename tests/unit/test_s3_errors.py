@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.s3_errors import error_of, error_of_answer, refused_overwrite
+from backends.s3.errors import error_of, error_of_answer, refused_overwrite
 from transfer.errors import (
     AccessError,
     ConnectionLostError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.s3_xml import Document, decoded, is_error, parts_document
+from backends.s3.documents import Document, decoded, is_error, parts_document
 from transfer.errors import UnavailableError
 
 LISTING = b"""

@@ -5,8 +5,8 @@ import socket
 import asyncssh
 import pytest
 
-from backends.sftp_errors import sftp_errors, translated
-from backends.sftp_partial import LINE, Partial, line_of, receipts_in
+from backends.sftp.errors import sftp_errors, translated
+from backends.sftp.partial import LINE, Partial, line_of, receipts_in
 from transfer import errors
 from transfer.checksums import Algorithm, checksum_of
 from transfer.model import Receipt

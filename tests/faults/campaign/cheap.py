@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-import backends.s3_parts
+import backends.s3.parts
 import transfer.coordinator.reaper
 import transfer.engine.run
 import transfer.mover.exchange
-from backends.s3_control import S3Control
+from backends.s3.control import S3Control
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -56,7 +56,7 @@ def hurried() -> Generator[None]:
         (transfer.engine.run, "TO_FINISH", 0.8),
         (transfer.engine.run, "TO_CLEAN_UP", 1.5),
         (S3Control, "ask", hasty_ask),
-        (backends.s3_parts.S3Parts, "limits", replace(backends.s3_parts.LIMITS, min_size=1)),
+        (backends.s3.parts.S3Parts, "limits", replace(backends.s3.parts.LIMITS, min_size=1)),
         (transfer.coordinator.reaper, "OWED_AFTER", 0.0),
         (transfer.mover.exchange, "_WITH_HEAD", _WITH_HEAD),
         (transfer.mover.exchange, "_LAST", _LAST),

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import backends.local
-import backends.s3
-import backends.s3_parts
+import backends.local.store
+import backends.s3.parts
+import backends.s3.store
 import transfer.coordinator.access
 import transfer.coordinator.app
 import transfer.engine.transfer
@@ -24,7 +24,7 @@ import transfer.mover.stall
 import transfer.mover.threads
 import transfer.review
 from backends.partial_file import PartialFile
-from backends.s3_parts import S3Parts
+from backends.s3.parts import S3Parts
 from transfer.coordinator.access import ANYBODY
 from transfer.coordinator.requests import authenticated
 from transfer.engine.keeping import Kept, trusted_parts
@@ -56,7 +56,7 @@ class Plant:
 
 
 def _no_digest() -> list[tuple[Any, str, Any]]:
-    return [(backends.s3.S3Store, "checksumming", lambda self, intent: None)]
+    return [(backends.s3.store.S3Store, "checksumming", lambda self, intent: None)]
 
 
 def _no_etag() -> list[tuple[Any, str, Any]]:
@@ -161,13 +161,13 @@ def _written_in_place() -> list[tuple[Any, str, Any]]:
 
 
 def _not_durable() -> list[tuple[Any, str, Any]]:
-    init = backends.local.LocalStore.__init__
+    init = backends.local.store.LocalStore.__init__
 
     def careless(self: Any, *arguments: Any, **more: Any) -> None:
         init(self, *arguments, **more)
         self.durable = False
 
-    return [(backends.local.LocalStore, "__init__", careless)]
+    return [(backends.local.store.LocalStore, "__init__", careless)]
 
 
 def _journal_believed() -> list[tuple[Any, str, Any]]:
@@ -197,7 +197,7 @@ def _no_review() -> list[tuple[Any, str, Any]]:
         del upload, listed, expected
         return transfer.review.whole_checksum(receipts)
 
-    return [(backends.s3_parts, "review", careless)]
+    return [(backends.s3.parts, "review", careless)]
 
 
 def _abort_forgotten() -> list[tuple[Any, str, Any]]:
@@ -239,7 +239,7 @@ def _redirects_followed() -> list[tuple[Any, str, Any]]:
 
 
 def _source_unwatched() -> list[tuple[Any, str, Any]]:
-    return [(backends.local.OpenFile, "_check", lambda self: None)]
+    return [(backends.local.store.OpenFile, "_check", lambda self: None)]
 
 
 def _prefix_without_slash() -> list[tuple[Any, str, Any]]:

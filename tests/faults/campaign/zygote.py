@@ -128,7 +128,7 @@ def _dying(function: Callable[..., Any], due: Callable[[], bool], die, when: str
 def failpoints() -> dict[str, tuple[type, str]]:
     """Return where a process can be told to die, by name."""
     from backends.partial_file import PartialFile
-    from backends.s3_parts import S3Parts
+    from backends.s3.parts import S3Parts
     from transfer.journal import Entry
 
     journal = {f"journal.{name}": (Entry, name) for name in ("begin", "note", "touch", "forget")}

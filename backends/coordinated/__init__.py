@@ -1,0 +1,1 @@
+"""A coordinator, or an MLflow server, in front of a store."""

@@ -1,0 +1,1 @@
+"""The Hadoop file system."""

@@ -1,0 +1,196 @@
+"""Small files by the many: read in one go, written under other names, made to last together.
+
+Nothing has its name before its bytes are on the disk. Files of a batch are
+written, then the file system is synced once for all of them (or each file, where
+the system cannot do that), then they are renamed and their folders synced.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import stat
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from backends.partial_file import make_folders, sync_folder, temporary_of
+from transfer.errors import SourceChangedError, TransferError
+from transfer.files import local_errors, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from backends.local.store import LocalStore
+    from transfer.checksums import Algorithm, Checksum
+    from transfer.model import Intent, ObjectInfo
+    from transfer.quick import BatchReader, BatchWriter, Interruption
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+# So few files are cheaper synced one by one than with all else on their disk.
+_FEW = 4
+
+
+class LocalBatches:
+    """The facet of a folder; `together` syncs a batch at once, where files are to last."""
+
+    def __init__(self, store: LocalStore, *, together: bool) -> None:
+        self._store = store
+        self._together = together
+        self._folders: set[Path] = set()
+
+    async def reader(self, interruption: Interruption) -> BatchReader | None:
+        """Return a reader."""
+        del interruption
+        return _Reader(self._store)
+
+    async def writer(self, intent: Intent, interruption: Interruption) -> BatchWriter | None:
+        """Return a writer."""
+        del intent, interruption
+        return _Writer(self._store, self._folders, together=self._together)
+
+
+class _Reader:
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+
+    def read(self, info: ObjectInfo) -> tuple[bytes, Checksum | None]:
+        path = self._store.file_of(info.key)
+        with local_errors("read", path):
+            fd = os.open(path, _READ)
+            try:
+                data = os.read(fd, info.size + 1)
+                # After the last byte: what is the same as when it was listed was so all the time.
+                found = os.fstat(fd)
+            finally:
+                os.close(fd)
+        if not stat.S_ISREG(found.st_mode) or version_of(found) != info.version:
+            raise SourceChangedError(f"{path} was changed since it was listed")
+        if len(data) != info.size:
+            raise SourceChangedError(f"{path} was changed while it was read")
+        return data, None
+
+
+class _Written(NamedTuple):
+    key: str
+    temporary: Path
+    path: Path
+
+
+class _Writer:
+    algorithm: Algorithm | None = None
+
+    def __init__(self, store: LocalStore, folders: set[Path], *, together: bool) -> None:
+        self._store = store
+        self._folders = folders
+        self._together = together
+        self._written: list[_Written] = []
+
+    def write(self, key: str, data: bytes, checksum: Checksum) -> Checksum | None:
+        del checksum
+        path = self._store.path_of(key)
+        with local_errors("write", str(path)):
+            if path.parent not in self._folders:
+                make_folders(path.parent, durable=self._store.durable)
+                self._folders.add(path.parent)
+            written = _Written(key, temporary_of(path, secrets.token_hex(16)), path)
+            fd = os.open(written.temporary, _WRITE, 0o666)
+            try:
+                _write_fully(fd, data)
+                if self._store.durable and not self._together:
+                    os.fsync(fd)
+            except BaseException:
+                written.temporary.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(fd)
+        self._written.append(written)
+        return None
+
+    def finish(self) -> dict[str, TransferError]:
+        failed: dict[str, TransferError] = {}
+        if self._store.durable and self._together:
+            self._each(failed, _sync_one) if len(self._written) <= _FEW else self._sync(failed)
+        self._each(failed, lambda written: written.temporary.replace(written.path))
+        if self._store.durable:
+            self._sync_folders(failed)
+        return failed
+
+    def _each(self, failed: dict[str, TransferError], act: Callable[[_Written], object]) -> None:
+        """Do something with every file that has not failed yet; one that fails is taken away."""
+        for written in self._written:
+            if written.key not in failed:
+                try:
+                    act(written)
+                except OSError as error:
+                    failed[written.key] = _given_up(written, error)
+
+    def _sync(self, failed: dict[str, TransferError]) -> None:
+        syncfs = _syncfs()
+        if syncfs is None:
+            self._each(failed, _sync_one)
+            return
+        # Folders of a tree may lie on different file systems.
+        devices = {
+            written.path.parent.stat().st_dev: written.path.parent for written in self._written
+        }
+        for folder in devices.values():
+            error = _sync_all_of(folder, syncfs)
+            if error is not None:
+                failed |= {written.key: _given_up(written, error) for written in self._written}
+
+    def _sync_folders(self, failed: dict[str, TransferError]) -> None:
+        for folder in {written.path.parent for written in self._written}:
+            try:
+                sync_folder(folder)
+            except OSError as error:
+                for written in self._written:
+                    if written.path.parent == folder:
+                        failed[written.key] = translated(error, "write", str(written.path))
+
+
+def _given_up(written: _Written, error: OSError) -> TransferError:
+    """Take away what could not be made to last or to be seen; return the reason."""
+    with suppress(OSError):
+        written.temporary.unlink(missing_ok=True)
+    return translated(error, "write", str(written.path))
+
+
+def _write_fully(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _sync_one(written: _Written) -> None:
+    fd = os.open(written.temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync_all_of(folder: Path, syncfs: Callable[[int], int]) -> OSError | None:
+    """Sync the file system that a folder is on; return what went wrong."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        return error
+    try:
+        return OSError(ctypes.get_errno(), "syncfs") if syncfs(fd) else None
+    finally:
+        os.close(fd)
+
+
+@cache
+def _syncfs() -> Callable[[int], int] | None:
+    """Return the system call, which Python does not offer; Linux has it, and tells of errors."""
+    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+
+
+def version_of(found: os.stat_result) -> str:
+    """Return what tells a file from another one, or from itself when it was changed."""
+    return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"

@@ -1,0 +1,119 @@
+"""Small objects of S3 by the many: one presigned request each, in one thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backends.s3 import checksums as s3_checksums
+from backends.s3.parts import LIFETIME
+from transfer.errors import DamagedInTransitError, SourceChangedError
+from transfer.quick import quick_of
+from transfer.store import Request
+
+if TYPE_CHECKING:
+    from backends.s3.store import S3Store
+    from transfer.checksums import Algorithm, Checksum
+    from transfer.errors import TransferError
+    from transfer.model import Intent, ObjectInfo
+    from transfer.quick import BatchReader, BatchWriter, Interruption, Quick
+    from transfer.signing import Credentials
+    from transfer.store import Response, SignedRequest
+
+
+class S3Batches:
+    """The facet of an S3 store."""
+
+    def __init__(self, store: S3Store) -> None:
+        self._store = store
+
+    async def reader(self, interruption: Interruption) -> BatchReader | None:
+        """Return a reader; its keys are those of now."""
+        wire = await self._wire(interruption)
+        return None if wire is None else _Reader(self._store, wire)
+
+    async def writer(self, intent: Intent, interruption: Interruption) -> BatchWriter | None:
+        """Return a writer; its keys are those of now."""
+        wire = await self._wire(interruption)
+        return None if wire is None else _Writer(self._store, wire, intent)
+
+    async def _wire(self, interruption: Interruption) -> _Wire | None:
+        store = self._store
+        quick = quick_of(store.mover)
+        if quick is None or not quick.reaches(store.presigner.base):
+            return None
+        return _Wire(store, quick, await store.signing.keyring.current(), interruption)
+
+
+class _Wire:
+    """Requests from a thread."""
+
+    def __init__(
+        self, store: S3Store, quick: Quick, credentials: Credentials, interruption: Interruption
+    ) -> None:
+        self._store = store
+        self._quick = quick
+        self.credentials = credentials
+        self._interruption = interruption
+        self._tls = store.signing.tls
+
+    def send(
+        self, what: str, signed: SignedRequest, headers: dict[str, str], *, body: bytes, most: int
+    ) -> Response:
+        request = Request(
+            signed.method, signed.url, headers, tls=self._tls, body=body, most=max(most, 64 * 1024)
+        )
+        answer = self._quick.exchange_now(request, self._interruption)
+        if not answer.ok:
+            raise self._store.error(what, answer)
+        return answer
+
+
+class _Reader:
+    def __init__(self, store: S3Store, wire: _Wire) -> None:
+        self._store = store
+        self._wire = wire
+
+    def read(self, info: ObjectInfo) -> tuple[bytes, Checksum | None]:
+        what = f"read {self._store.url}/{info.key}"
+        signed = self._store.presigner.read_by(self._wire.credentials, info, LIFETIME)
+        headers = dict(signed.headers)
+        if info.version:
+            headers["If-Match"] = info.version
+        answer = self._wire.send(what, signed, headers, body=b"", most=info.size)
+        if answer.status != 200 or len(answer.body) != info.size:
+            raise DamagedInTransitError(
+                f"{what}: {len(answer.body)} bytes arrived, {info.size} were listed"
+            )
+        seen = answer.headers.get("etag", "").strip('"')
+        if seen and info.version and seen != info.version.strip('"'):
+            raise SourceChangedError(f"{info.key} was replaced while it was read")
+        return answer.body, s3_checksums.of_headers(answer.headers)
+
+
+class _Writer:
+    def __init__(self, store: S3Store, wire: _Wire, intent: Intent) -> None:
+        self._store = store
+        self._wire = wire
+        self._intent = intent
+        self._bound = store.checksumming(intent)
+
+    @property
+    def algorithm(self) -> Algorithm | None:
+        return self._bound
+
+    def write(self, key: str, data: bytes, checksum: Checksum) -> Checksum | None:
+        bound = checksum if self._bound is not None else None
+        signed = self._store.presigner.put_by(
+            self._wire.credentials,
+            key,
+            self._intent,
+            size=len(data),
+            checksum=bound,
+            lifetime=LIFETIME,
+        )
+        what = f"write {self._store.url}/{key}"
+        answer = self._wire.send(what, signed, dict(signed.headers), body=data, most=0)
+        return s3_checksums.of_headers(answer.headers)
+
+    def finish(self) -> dict[str, TransferError]:
+        return {}

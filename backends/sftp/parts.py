@@ -1,0 +1,291 @@
+"""Multipart uploads to an SSH server: parts at their offsets in one temporary file.
+
+All that a later process needs lies on the server, beside the target. Whatever
+connection a part takes, it is noted only when the server has confirmed all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import asyncssh
+
+from backends.partial_file import etag_of
+from backends.sftp import partial as sftp_partial
+from backends.sftp.attributes import info_of
+from backends.sftp.bytes import download
+from backends.sftp.errors import sftp_errors
+from backends.sftp.partial import Partial
+from transfer.errors import (
+    ExistsError,
+    IntegrityError,
+    SourceChangedError,
+    StoreError,
+    UnsupportedError,
+    UploadGoneError,
+)
+from transfer.model import ObjectInfo, PartLimits, Receipt, Span, Upload
+from transfer.review import review
+from transfer.sizes import TIB
+from transfer.sources import NullSink
+from transfer.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backends.sftp.sessions import Session
+    from backends.sftp.store import SftpStore
+    from transfer.checksums import Checksum
+    from transfer.model import Expected, Intent, Part
+    from transfer.store import Source
+
+_LARGEST = 8 * 1024 * 1024 * TIB - 1
+# Receipts have a fixed place in a file: that many of them are 107 MB.
+_LIMITS = PartLimits(min_size=1, max_size=_LARGEST, max_count=1_000_000, max_object=_LARGEST)
+# Parts that are read back at the same time.
+_READERS = 4
+_REMEMBERED = 1000
+
+
+class SftpParts:
+    """The facet of `SftpStore`."""
+
+    limits = _LIMITS
+    resumable = True
+
+    def __init__(self, store: SftpStore) -> None:
+        self._store = store
+        # What the notes of an upload had when this process first looked, and has noted since.
+        self._noted: dict[str, set[int]] = {}
+        # Versions of what this process has put together: the answer may have been lost.
+        self._published: dict[str, str] = {}
+
+    async def create(self, key: str, intent: Intent) -> Upload:
+        """Make the temporary file, with its full length; DiskFullError if it will not fit."""
+        if intent.size is None:
+            raise UnsupportedError("a part has no offset in a file before the size is known")
+        part_size = intent.part_size or max(1, intent.size)
+        upload = Upload(key, intent.nonce, intent.size, part_size)
+        with sftp_errors(f"write {self._store.url}/{key}"):
+            async with self._store.sessions.session() as session:
+                with session.within(self._store.patience):
+                    unfinished = await self._partial(upload, session)
+                    await _check_target(session, unfinished.path, no_clobber=intent.no_clobber)
+                try:
+                    await self._allocate(session, unfinished, intent.size)
+                except BaseException:
+                    await self._store.discard(unfinished)
+                    raise
+        self._noted[upload.id] = set()
+        return upload
+
+    async def _allocate(self, session: Session, unfinished: Partial, size: int) -> None:
+        with session.within(self._store.patience):
+            file = await sftp_partial.create(session, unfinished)
+            async with self._store.closing(session, file):
+                await sftp_partial.check_space(session, unfinished.path, unfinished.folder, size)
+                await file.truncate(size)
+
+    async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
+        """Go on with the upload given, if its file is still there."""
+        del key, intent
+        return upload
+
+    async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
+        """Write one part at its offset and note that it is there."""
+        store = self._store
+        with sftp_errors(f"write part {part.number} of {store.url}/{upload.key}"):
+            async with store.sessions.session() as session:
+                with session.within(store.patience):
+                    unfinished = await self._partial(upload, session)
+                    file = await sftp_partial.begin(session, unfinished)
+                async with store.closing(session, file) as opened:
+                    with session.within(store.patience):
+                        await self._doubt(session, unfinished, part.number)
+                    await store.fill(
+                        session, unfinished, opened, source, tally, start=part.span.start
+                    )
+                checksum = tally.checksum
+                receipt = Receipt(part.number, tally.moved, etag_of(checksum), checksum)
+                with session.within(store.patience):
+                    await sftp_partial.note(session, unfinished, receipt)
+        self._noted[upload.id].add(part.number)
+        return receipt
+
+    async def _doubt(self, session: Session, unfinished: Partial, number: int) -> None:
+        if unfinished.id not in self._noted:
+            self._noted[unfinished.id] = set(await sftp_partial.noted(session, unfinished))
+        if number in self._noted[unfinished.id]:
+            await sftp_partial.doubt(session, unfinished, number)
+
+    async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
+        """Read what was noted, and the parts themselves if asked to."""
+        store = self._store
+        with sftp_errors(f"look for the parts of {store.url}/{upload.key}"):
+            async with store.sessions.session() as session:
+                with session.within(store.patience):
+                    unfinished = await self._partial(upload, session)
+                    await _check_open(session, unfinished)
+                    noted = await sftp_partial.noted(session, unfinished)
+        self._noted[upload.id] = set(noted)
+        receipts = [noted[number] for number in sorted(noted)]
+        return await self._reread(upload, unfinished, receipts) if reread else receipts
+
+    async def _reread(
+        self, upload: Upload, unfinished: Partial, receipts: Sequence[Receipt]
+    ) -> list[Receipt]:
+        """Return the receipts of parts whose content is what was noted; a few at once."""
+        limit = anyio.CapacityLimiter(_READERS)
+        good: list[Receipt] = []
+        errors: list[StoreError] = []
+
+        async def look(receipt: Receipt) -> None:
+            async with limit:
+                start = (receipt.number - 1) * (upload.part_size or 1)
+                span = Span(start, start + receipt.size)
+                try:
+                    if await self._has(unfinished, receipt.checksum, span):
+                        good.append(receipt)
+                except StoreError as error:
+                    errors.append(error)
+
+        async with anyio.create_task_group() as group:
+            for receipt in receipts:
+                group.start_soon(look, receipt)
+        if errors:
+            raise errors[0]
+        return sorted(good, key=lambda receipt: receipt.number)
+
+    async def _has(self, unfinished: Partial, wanted: Checksum | None, span: Span) -> bool:
+        """Tell whether a range of the temporary file has a checksum."""
+        if wanted is None:
+            return False
+        store = self._store
+        tally = Tally(wanted.algorithm)
+        with sftp_errors(f"read {unfinished.temporary}"):
+            async with store.sessions.session() as session:
+                with session.within(store.patience):
+                    file = await session.open(unfinished.temporary, asyncssh.FXF_READ)
+                try:
+                    async with store.closing(session, file) as opened:
+                        timeout = store.stall_timeout
+                        sink = NullSink()
+                        await download(
+                            opened, span, sink, tally, stall_timeout=timeout, check=_no_check
+                        )
+                except SourceChangedError:
+                    return False
+        return tally.checksum == wanted
+
+    async def complete(
+        self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
+    ) -> ObjectInfo:
+        """Compare with what was noted, make it durable, rename it.
+
+        Asked again, because the answer was lost, it looks at the object.
+        """
+        try:
+            listed = await self.sent(upload)
+        except UploadGoneError:
+            return await self._published_before(upload)
+        follows = review(upload, receipts, listed, expected)
+        with sftp_errors(f"write {self._store.url}/{upload.key}"):
+            return await self._complete(upload, follows, expected)
+
+    async def _complete(
+        self, upload: Upload, follows: Checksum | None, expected: Expected
+    ) -> ObjectInfo:
+        store = self._store
+        async with store.sessions.session() as session:
+            with session.within(store.patience):
+                unfinished = await self._partial(upload, session)
+            proved = await self._proved(unfinished, follows, expected)
+            info = info_of(upload.key, await self._settled(session, unfinished, expected))
+            self._remember(upload.id, info)
+            with session.within(store.patience):
+                publish = partial(sftp_partial.publish, no_clobber=expected.no_clobber)
+                await publish(session, unfinished)
+                await sftp_partial.remove(session, unfinished.notes)
+        self._noted.pop(upload.id, None)
+        return replace(info, checksum=proved)
+
+    async def _proved(
+        self, unfinished: Partial, follows: Checksum | None, expected: Expected
+    ) -> Checksum | None:
+        """Return a checksum that the server's own bytes were read for; None if none were."""
+        wanted = expected.checksum
+        if wanted is None or (follows is not None and follows.algorithm is wanted.algorithm):
+            return None
+        # It does not follow from the parts: the file has to be read once more.
+        if not await self._has(unfinished, wanted, Span(0, expected.size or 0)):
+            raise IntegrityError(f"{unfinished.path}: the content is not {wanted.shown}")
+        return wanted
+
+    async def _settled(
+        self, session: Session, unfinished: Partial, expected: Expected
+    ) -> asyncssh.SFTPAttrs:
+        """Make the temporary file durable and return what it is."""
+        store = self._store
+        with session.within(store.patience):
+            file = await sftp_partial.begin(session, unfinished)
+        async with store.closing(session, file):
+            await store.sync(session, file)
+            with session.within(store.patience):
+                found = await file.stat()
+        if found.size != expected.size:
+            raise IntegrityError(
+                f"{unfinished.path}: {found.size} bytes arrived, {expected.size} were expected"
+            )
+        return found
+
+    def _remember(self, upload_id: str, info: ObjectInfo) -> None:
+        while len(self._published) >= _REMEMBERED:
+            self._published.pop(next(iter(self._published)))
+        self._published[upload_id] = info.version or ""
+
+    async def _published_before(self, upload: Upload) -> ObjectInfo:
+        """Return the object if this process has made it of this upload; else UploadGoneError."""
+        version = self._published.get(upload.id)
+        if version is not None:
+            info = await self._store.stat(upload.key)
+            if info.version == version:
+                return info
+        raise UploadGoneError(
+            f"the upload {upload.id} of {self._store.url}/{upload.key} is not open any more"
+        )
+
+    async def abort(self, upload: Upload) -> None:
+        """Remove the temporary file and the notes."""
+        with sftp_errors(f"clean up {self._store.url}/{upload.key}"):
+            async with self._store.sessions.session() as session:
+                with session.within(self._store.patience):
+                    unfinished = await self._partial(upload, session)
+                    await sftp_partial.remove(session, unfinished.temporary, unfinished.notes)
+        self._noted.pop(upload.id, None)
+
+    async def _partial(self, upload: Upload, session: Session) -> Partial:
+        return Partial(await self._store.path_of(upload.key, session), upload.id)
+
+
+async def _check_target(session: Session, path: str, *, no_clobber: bool) -> None:
+    """Raise for a target that cannot be written, before any byte is moved."""
+    try:
+        found = await session.sftp.stat(path)
+    except asyncssh.SFTPNoSuchFile:
+        return
+    if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
+        raise StoreError(f"cannot write {path}: it is a folder", hint="name a file in it")
+    if no_clobber:
+        raise ExistsError(f"{path} exists")
+
+
+async def _check_open(session: Session, unfinished: Partial) -> None:
+    if not await session.sftp.lexists(unfinished.temporary):
+        raise unfinished.gone()
+
+
+async def _no_check() -> None:
+    """Nobody else writes to a temporary file."""

@@ -1,0 +1,1 @@
+"""Web servers that take PUT, and WebDAV."""
