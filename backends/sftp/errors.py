@@ -2,7 +2,7 @@
 
 SFTP version 3 has few codes: OpenSSH says "Failure" for a full disk, a file that
 exists and a folder that is not empty alike. Whoever knows what was asked looks
-closer (see `backends.sftp_files`).
+closer.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ import json
 import anyio.to_thread
 import pytest
 
-from backends.s3_parts import LIMITS
+from backends.s3.parts import LIMITS
 from tests.conformance.suite import StoreConformance, get, put
 from tests.support.ceph import KMS_KEY, sdk
 from tests.support.servers import BUCKET

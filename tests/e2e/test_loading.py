@@ -79,8 +79,9 @@ def test_a_local_copy_loads_one_store_and_no_display(bare, tmp_path):
     assert {"click", "tenacity"} <= libraries(new) <= ENGINE | {"click"}
     assert not {name for name in new if name.startswith("backends.")} - {
         "backends.local",
-        "backends.local_batches",
-        "backends.local_walk",
+        "backends.local.batches",
+        "backends.local.store",
+        "backends.local.walk",
         "backends.partial_file",
     }
     assert "transfer.coordinator" not in new

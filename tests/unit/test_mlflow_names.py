@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backends.mlflow import check_key
+from backends.coordinated.mlflow import check_key
 from transfer.errors import BadKeyError
 
 
