@@ -1,4 +1,4 @@
-"""Real time, little of it: what is tested is a timer of the event loop."""
+"""What is tested is a timer of the event loop; its time passes at once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from tests.support.hasty_loop import hasty
 from transfer.mover.stall import StallWatch
 
 LONG = 5.0
 
 
+@hasty
 async def test_block_that_stands_still_is_cancelled():
     with anyio.fail_after(LONG):
         with StallWatch(lambda: 0, lambda: 0.02) as watch:
@@ -21,12 +23,14 @@ async def test_block_that_stands_still_is_cancelled():
     assert watch.stalled
 
 
+@hasty
 async def test_block_that_ends_in_time_is_left_alone():
     with StallWatch(lambda: 0, lambda: LONG) as watch:
         await anyio.lowlevel.checkpoint()
     assert not watch.stalled
 
 
+@hasty
 async def test_block_that_moves_may_take_longer_than_the_limit():
     moved = 0
     with StallWatch(lambda: moved, lambda: 0.06) as watch:
@@ -36,6 +40,7 @@ async def test_block_that_moves_may_take_longer_than_the_limit():
     assert (moved, watch.stalled) == (8, False)
 
 
+@hasty
 async def test_block_that_moves_and_then_stands_still_is_cancelled():
     moved = 0
     with anyio.fail_after(LONG):
@@ -47,6 +52,7 @@ async def test_block_that_moves_and_then_stands_still_is_cancelled():
     assert (moved, watch.stalled) == (4, True)
 
 
+@hasty
 async def test_counter_that_falls_back_has_moved_too():
     """An attempt that starts afresh counts from zero."""
     moved = 100
@@ -57,6 +63,7 @@ async def test_counter_that_falls_back_has_moved_too():
     assert not watch.stalled
 
 
+@hasty
 async def test_limit_may_grow_on_the_way():
     """The body was sent; now the server may think for longer."""
     limit = 0.02
@@ -66,12 +73,14 @@ async def test_limit_may_grow_on_the_way():
     assert not watch.stalled
 
 
+@hasty
 async def test_no_limit_never_rings():
     with StallWatch(lambda: 0, lambda: math.inf) as watch:
         await anyio.sleep(0.03)
     assert not watch.stalled
 
 
+@hasty
 async def test_cancellation_from_outside_is_no_stall():
     with anyio.move_on_after(0.02) as scope:
         with StallWatch(lambda: 0, lambda: LONG) as watch:
@@ -80,6 +89,7 @@ async def test_cancellation_from_outside_is_no_stall():
     assert not watch.stalled
 
 
+@hasty
 async def test_error_of_the_block_is_raised():
     def moved() -> int:
         return 0
@@ -89,6 +99,7 @@ async def test_error_of_the_block_is_raised():
     assert not watch.stalled
 
 
+@hasty
 async def test_block_that_answers_the_cancellation_with_an_error_raises_that():
     async def block() -> None:
         try:
@@ -102,6 +113,7 @@ async def test_block_that_answers_the_cancellation_with_an_error_raises_that():
     assert not watch.stalled
 
 
+@hasty
 async def test_no_limit_is_asked_again_each_second_for_it_may_become_one(
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -113,6 +125,7 @@ async def test_no_limit_is_asked_again_each_second_for_it_may_become_one(
     assert delays == [1.0]
 
 
+@hasty
 async def test_nothing_is_looked_at_after_the_block():
     looked = 0
 
