@@ -180,6 +180,13 @@ class Machine:
         """Whether nothing is left to do."""
         return self.state in SETTLED
 
+    @property
+    def spent(self) -> bool:
+        """Whether its last part has been handed out: what is left is to wait for."""
+        if self.plan.part_size is None:
+            return self.state is not State.NEW
+        return self._next_number > self.plan.count
+
     def next(self) -> Command | None:
         """Return what to start now, None if there is nothing at the moment."""
         if self.state is State.NEW:

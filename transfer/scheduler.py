@@ -59,6 +59,11 @@ class Scheduler:
         """Whether another transfer may begin."""
         return len(self.jobs) < self.limits.transfers
 
+    @property
+    def spent(self) -> bool:
+        """Whether no transfer has a part that is still to be begun."""
+        return all(job.machine.spent for job in self.jobs)
+
     def add(self, job: Job) -> None:
         """Take on a transfer."""
         self.jobs.append(job)

@@ -75,6 +75,8 @@ class Stragglers:
             return []
         paces = {flight.key: self._pace(flight, now) for flight in flying}
         known = [pace for pace in paces.values() if pace is not None]
+        if len(known) > 1 and min(known) == float("inf"):
+            return []  # an outage, not a straggler
         usual = median([*self._paces, *known])
         late = [(_lateness(flight, paces[flight.key], usual, now), flight.key) for flight in flying]
         late = sorted((item for item in late if item[0] > 1), key=lambda item: -item[0])

@@ -363,3 +363,14 @@ def test_repr_shows_where_it_stands():
     machine = moving(sends=2)
     machine.feed(Sent(receipt(1)))
     assert repr(machine) == "<Machine moving: 1 of 3 parts, 1 under way>"
+
+
+def test_spent_is_what_has_handed_out_its_last_part():
+    single = Machine(Plan(10))
+    assert not single.spent
+    single.next()
+    assert single.spent
+    machine = moving(sends=2)
+    assert not machine.spent
+    machine.next()
+    assert machine.spent

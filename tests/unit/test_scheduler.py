@@ -141,3 +141,13 @@ def test_counts_go_back_to_nothing():
     schedule.feed(job, Stored(INFO))
     assert (schedule.operations, schedule.memory) == (0, 0)
     assert repr(schedule) == "<Scheduler 0 transfers, 0 operations under way>"
+
+
+def test_spent_is_a_schedule_without_a_part_to_begin():
+    schedule = scheduler(operations=8)
+    assert schedule.spent
+    started(schedule, PARTS)
+    schedule.add(Job(Machine(PUT)))
+    assert not schedule.spent
+    drained(schedule)
+    assert schedule.spent

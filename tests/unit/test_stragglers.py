@@ -67,6 +67,11 @@ def test_parts_that_are_all_slow_are_not_late():
     assert observed(usual(), rates, idle=30) == []
 
 
+def test_what_stands_still_altogether_is_an_outage():
+    assert observed(usual(), {"a": 0.0, "b": 0.0}, moved=SIZE // 2) == []
+    assert observed(usual(), {"a": 0.0}, moved=SIZE // 2) == ["a"]
+
+
 def test_short_parts_are_not_worth_it():
     assert observed(usual(0.01), {"slow": 0.8}, seconds=1.2) == []
 

@@ -6,14 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from transfer.pacing import Bounds
-from transfer.planner import Preference
+from transfer.planner import Plan, Preference, plan
 from transfer.retries import RetryPolicy
 from transfer.scheduler import Limits
 from transfer.sizes import MIB
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transfer.engine.attempts import Lane
     from transfer.settings import Settings
+    from transfer.store import Store
 
 
 def policy_of(settings: Settings, lane: Lane) -> RetryPolicy:
@@ -45,6 +48,27 @@ def preference_of(settings: Settings, *, download: bool) -> Preference:
         settings.upload_threshold,
         multipart=settings.enable_upload is not False,
     )
+
+
+def plan_of(
+    size: int,
+    source: Store,
+    target: Store,
+    settings: Settings,
+    *,
+    connections: int,
+    former: Callable[[], int | None],
+) -> Plan:
+    """Return how a file is cut; `former` says into which parts a run before has begun it."""
+    preference = preference_of(settings, download=target.traits.local)
+    if target.traits.local and source.traits.range_size is not None:
+        preference = replace(preference, part_size=source.traits.range_size)
+    limits = target.parts.limits if target.parts and source.traits.concurrent_reads else None
+    cut = plan(size, target.traits, limits, preference, connections)
+    if cut.part_size is None and limits is not None and preference.multipart:
+        # What a former run has begun in parts is gone on with in parts.
+        cut = Plan(size, former())
+    return cut
 
 
 def bounds_of(settings: Settings) -> Bounds:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from transfer.engine.expand import Filter
 from transfer.errors import TransferError
+from transfer.events import RunDone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,6 +77,20 @@ class Report:
     def parts(self) -> int:
         """Parts of all files that arrived in parts."""
         return sum(done.parts for done in self.done)
+
+    def summary(self) -> RunDone:
+        """Return the last event of the run."""
+        return RunDone(
+            len(self.done),
+            len(self.skipped),
+            len(self.failed),
+            self.moved,
+            self.parts,
+            self.retries,
+            self.elapsed,
+            self.kept,
+            self.kept_bytes,
+        )
 
     def raise_failure(self) -> None:
         """Raise what went wrong, if anything did: the error itself if there was only one."""

@@ -9,7 +9,6 @@ opened are given up (or kept, where they may be resumed) within a few seconds.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,9 +23,10 @@ from transfer.engine.expand import Item, Lookup, expand, only_itself
 from transfer.engine.grace import Grace
 from transfer.engine.keeping import Keeper
 from transfer.engine.pace import Odometer, keep_pace
-from transfer.engine.policies import bounds_of, limits_of, policy_of, preference_of
+from transfer.engine.policies import bounds_of, limits_of, plan_of, policy_of
 from transfer.engine.report import Failure, Report
 from transfer.engine.resumption import remembered
+from transfer.engine.tail import Tail
 from transfer.engine.transfer import FileTransfer
 from transfer.engine.turns import Turns
 from transfer.errors import InterruptedTransferError, TransferError
@@ -41,12 +41,11 @@ from transfer.events import (
     Notice,
     PartRaised,
     Progress,
-    RunDone,
 )
 from transfer.journal import Journal
 from transfer.machine import Failed, Machine, Put, Send
 from transfer.pacing import Pacer, Sample
-from transfer.planner import Plan, plan
+from transfer.planner import Plan
 from transfer.quick import quick_of
 from transfer.redaction import redact
 from transfer.scheduler import Scheduler
@@ -91,6 +90,7 @@ class Run:
         self._attempts = Attempts(partial(policy_of, settings))
         self._pacer = Pacer(bounds_of(settings))
         self._odometer = Odometer()
+        self._tail = Tail(self._idle_turns)
         self._turns = Turns(self._pacer.limit, self._work)
         self._scheduler = Scheduler(limits_of(settings, self._pacer.limit))
         self._bell = Bell()
@@ -127,6 +127,7 @@ class Run:
                 group.start_soon(self._feed, items)
                 group.start_soon(self._tick)
                 group.start_soon(self._keeper.beat)
+                group.start_soon(self._tail.watch)
                 group.start_soon(keep_pace, self._pacer, self._sample, self._change_turns)
                 await self._turns.run()
                 group.cancel_scope.cancel()
@@ -149,8 +150,16 @@ class Run:
         moved = self._odometer.read(
             (item.meter for item in self._running), sum(batch.size for batch in self._carrying)
         )
-        busy = self._scheduler.operations + len(self._carrying)
-        return Sample(moved, busy, self._attempts.throttled, self._attempts.retries)
+        return Sample(moved, self._busy, self._attempts.throttled, self._attempts.retries)
+
+    @property
+    def _busy(self) -> int:
+        return self._scheduler.operations + len(self._carrying)
+
+    def _idle_turns(self) -> int:
+        """Return how many turns are free because nothing is left to begin."""
+        over = self._all_taken and not self._batches.ready and self._scheduler.spent
+        return max(0, self._turns.limit - self._busy) if over else 0
 
     def _change_turns(self, limit: int) -> None:
         self._scheduler.limits = limits_of(self._settings, limit)
@@ -230,6 +239,7 @@ class Run:
             ),
             attempts=self._attempts,
             grace=self._grace,
+            tail=self._tail,
             keeper=self._keeper,
             options=self._options,
             publish=self._publish,
@@ -242,14 +252,11 @@ class Run:
     def _plan(self, item: Item, source: Store, target: Store) -> Plan:
         if self._options.compare_only:
             return Plan(item.info.size)
-        preference = preference_of(self._settings, download=target.traits.local)
-        if target.traits.local and source.traits.range_size is not None:
-            preference = replace(preference, part_size=source.traits.range_size)
-        limits = target.parts.limits if target.parts and source.traits.concurrent_reads else None
-        cut = plan(item.info.size, target.traits, limits, preference, self._pacer.bounds.most)
-        if cut.part_size is None and limits is not None and preference.multipart:
-            # What a former run has begun in parts is gone on with in parts.
-            cut = Plan(item.info.size, self._keeper.former_part_size(item))
+        former = partial(self._keeper.former_part_size, item)
+        most = self._pacer.bounds.most
+        cut = plan_of(
+            item.info.size, source, target, self._settings, connections=most, former=former
+        )
         if cut.raised_from is not None and cut.part_size is not None:
             self._publish(PartRaised(str(item.target), cut.raised_from, cut.part_size))
         return cut
@@ -392,22 +399,9 @@ class Run:
         self._publish(result)
 
     def _finish(self) -> None:
-        report = self.report
-        report.retries = self._attempts.retries
-        report.elapsed = anyio.current_time() - self._started
-        self._publish(
-            RunDone(
-                len(report.done),
-                len(report.skipped),
-                len(report.failed),
-                report.moved,
-                report.parts,
-                report.retries,
-                report.elapsed,
-                report.kept,
-                report.kept_bytes,
-            )
-        )
+        self.report.retries = self._attempts.retries
+        self.report.elapsed = anyio.current_time() - self._started
+        self._publish(self.report.summary())
 
 
 def _transfer(job: object) -> FileTransfer:

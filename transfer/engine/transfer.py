@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from transfer.engine.grace import Grace
     from transfer.engine.keeping import Keeper, Kept
     from transfer.engine.report import Options
+    from transfer.engine.tail import Tail
     from transfer.machine import Machine
     from transfer.model import ObjectInfo, Part, Receipt, Upload
     from transfer.store import OpenObject, Parts, Store
@@ -76,6 +77,7 @@ class FileTransfer(Job):
         *,
         attempts: Attempts,
         grace: Grace,
+        tail: Tail,
         keeper: Keeper,
         options: Options,
         publish: Callable[[Resumed | Retrying], None],
@@ -91,6 +93,7 @@ class FileTransfer(Job):
         self._target = target
         self._attempts = attempts
         self._grace = grace
+        self._tail = tail
         self._keeper = keeper
         self._kept: Kept | None = None
         self._options = options
@@ -274,10 +277,9 @@ class FileTransfer(Job):
         opened = await self._open()
         source = opened.source(part.span)
 
-        async def attempt() -> Receipt:
-            with self._tally(upload.algorithm) as tally:
-                return await parts.send(upload, part, source, tally)
-
+        count = partial(self._tally, upload.algorithm)
+        send = partial(parts.send, upload, part, source)
+        attempt = partial(self._tail.carry, part.span.size, count, send)
         receipt = await self._try(f"part {part.number}", attempt)
         if self._kept is not None:
             await self._kept.note(receipt)

@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -27,6 +28,14 @@ IDLE_LIMIT = 15.0
 # Read at once of a head, which may have some of the body behind it.
 RECEIVED_AT_ONCE = 256 * 1024
 _EARLY = 16 * 1024
+# Of a connection that takes its time, the kernel holds so much that it has not sent
+# yet. With megabytes, nobody could tell a slow one from one that is done. A fast one
+# is left alone: there, waking up more often costs more than it tells.
+_SLOW = 0.1
+_UNSENT = 128 * 1024
+_UNSENT_LIMIT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+# Closing drops what was not sent, and resets the connection.
+_AT_ONCE = struct.pack("ii", 1, 0)
 _FIRST_SLICE = 256 * 1024
 _LARGEST_SLICE = 4 * MIB
 
@@ -41,6 +50,7 @@ class Connection:
         self.idle_since = 0.0
         self._lock = threading.Lock()
         self._closed = False
+        self._slow = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._early = b""
@@ -109,6 +119,12 @@ class Connection:
         """Tell whether an idle connection may be used again."""
         return time.monotonic() - self.idle_since < IDLE_LIMIT and not self.answering()
 
+    def took(self, seconds: float) -> None:
+        """Learn how long a slice has taken to be handed over."""
+        if seconds > _SLOW and not self._slow and _UNSENT_LIMIT is not None:
+            self._slow = True
+            self.sock.setsockopt(socket.IPPROTO_TCP, _UNSENT_LIMIT, _UNSENT)
+
     def send_slice(self, fd: int, offset: int, count: int) -> int:
         """Have the kernel send a range of a file; returns how much it took."""
         return os.sendfile(self.sock.fileno(), fd, offset, count)
@@ -118,6 +134,7 @@ class Connection:
         with self._lock:
             if not self._closed:
                 try:
+                    self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                     # Not SSLSocket.shutdown, which would go on unencrypted.
                     socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
                 except OSError:

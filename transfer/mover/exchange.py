@@ -157,7 +157,9 @@ class Exchange:
             )
             if not count:
                 read_exactly(source.fd, 1, source.span.start + offset)  # says how it ended
-            slices.adapt(time.monotonic() - began)
+            took = time.monotonic() - began
+            slices.adapt(took)
+            connection.took(took)
             offset += count
             self._tally.advance(count)
             yield
@@ -174,7 +176,9 @@ class Exchange:
             self._tally.hash(piece)
             began = time.monotonic()
             connection.sock.sendall(piece)
-            slices.adapt(time.monotonic() - began)
+            took = time.monotonic() - began
+            slices.adapt(took)
+            connection.took(took)
             offset += len(piece)
             self._tally.advance(len(piece))
             yield
