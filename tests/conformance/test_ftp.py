@@ -49,7 +49,7 @@ class TestVsftpd(StoreConformance):
 
     shown = "`ftp://`"
     against = "vsftpd"
-    version_from = ("/usr/sbin/vsftpd", "-v")
+    version_from = ("dpkg-query", "--show", "vsftpd")
 
     @pytest.fixture
     async def store(self, vsftpd_server, open_below):

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
-from tests.conformance.suite import AWKWARD
 from tests.support.azurite import ACCOUNT, CONTAINER, KEY, WRONG_KEY
 from tests.support.servers import clean_environment
 
@@ -83,23 +82,6 @@ def test_large_file_comes_back_as_it_was_and_passes_no_coordinator(run, place, t
         assert (seen["relayed_in"], seen["relayed_out"], seen["open_uploads"]) == (0, 0, 0)
         # The coordinator keeps the checksum of what was pushed.
         assert "content verified" in pulled.stderr
-
-
-def test_tree_of_awkward_names_comes_back_as_it_was(run, place, tmp_path):
-    url, environ, _ = place
-    tree, back = tmp_path / "tree", tmp_path / "back"
-    for name in AWKWARD:
-        path = tree / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
-    pushed = run(
-        "push", f"{tree}/", f"{url}/a folder/" if environ else f"{url}/a%20folder/", **environ
-    )
-    assert pushed.returncode == 0, pushed.stderr
-    pulled = run("pull", f"{url}/a folder/" if environ else f"{url}/a%20folder/", back, **environ)
-    assert pulled.returncode == 0, pulled.stderr
-    found = {str(p.relative_to(back)): p.read_bytes() for p in back.rglob("*") if p.is_file()}
-    assert found == {name: name.encode() for name in AWKWARD}
 
 
 def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:

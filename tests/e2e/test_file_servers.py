@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import subprocess
 import threading
 import time
@@ -12,39 +10,15 @@ from pathlib import Path
 import pytest
 
 from bench.servers import BIN, coordinator
-from tests.support.file_servers import (
-    FTP_PASSWORD,
-    FTP_USER,
-    ftp_server,
-    ftps_server,
-    rclone_ssh,
-    sshd,
-    vsftpd_server,
-)
+from tests.support.file_servers import FTP_PASSWORD, FTP_USER
 from tests.support.servers import clean_environment
 
 pytestmark = pytest.mark.servers
 
-__all__ = ["ftp_server", "ftps_server", "rclone_ssh", "sshd", "vsftpd_server"]
-
 MIB = 1 << 20
-NAMES = [
-    "plain",
-    "with space.bin",
-    "100%25.bin",
-    "what?#.bin",
-    "star*[ab].bin",
-    "-rf",
-    " around ",
-    "ünï-名前.bin",
-    ".hidden",
-    "deep/er/and deeper/file",
-    "x" * 200,
-]
-SERVERS = ["sshd", "rclone_ssh", "ftp_server", "ftps_server", "vsftpd_server"]
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture
 def server(request):
     return request.getfixturevalue(request.param)
 
@@ -82,45 +56,6 @@ def transfer(environ, *words, code=0):
     assert "Traceback" not in said
     assert FTP_PASSWORD not in said
     return said
-
-
-def tree_of(folder: Path):
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def make_tree(folder: Path) -> Path:
-    for name in NAMES:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(1000) + name.encode())
-    (folder / "large.bin").write_bytes(os.urandom(40 * MIB + 7))
-    return folder
-
-
-def there_and_back(environ, place, tmp_path):
-    tree = make_tree(tmp_path / "tree")
-    transfer(environ, "push", f"{tree}/", f"{place}/")
-    transfer(environ, "pull", f"{place}/", tmp_path / "back")
-    assert tree_of(tmp_path / "back") == tree_of(tree)
-
-
-def test_a_tree_goes_there_and_back(server, environ, place, tmp_path):
-    there_and_back(environ, place, tmp_path)
-    assert not list(server.folder.rglob(".transfer-*"))
-
-
-def test_a_tree_goes_through_a_coordinator(server, environ, place, tmp_path):
-    with coordinator(place, tmp_path, environ) as address:
-        client = clean_environment({"XDG_STATE_HOME": str(tmp_path / "state")})
-        there_and_back(client, f"transfer+http://{address}", tmp_path)
-    log = (tmp_path / "coordinator.log").read_text()
-    assert FTP_PASSWORD not in log
-    assert "Traceback" not in log
-    assert not list(server.folder.rglob(".transfer-*"))
 
 
 @pytest.mark.timeout(300)

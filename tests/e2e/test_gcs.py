@@ -13,9 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.conformance.suite import AWKWARD
 from tests.faults.harness import BUCKET, StrictGcs
 from tests.faults.harness.kill import Serving, transfer
-from tests.support.servers import clean_environment, gcs_emulator
-
-__all__ = ["gcs_emulator"]
+from tests.support.servers import clean_environment
 
 MIB = 1024**2
 LARGE = 21 * MIB + 7
@@ -69,21 +67,6 @@ async def there_and_back(url: str, names, environ, folder) -> None:
     await command("push", f"{folder / 'in'}/", url, environ=environ, folder=folder)
     await command("pull", url, str(folder / "out"), environ=environ, folder=folder)
     assert digests(folder / "out") == made
-
-
-@pytest.mark.servers
-async def test_a_tree_goes_to_an_emulator_and_back(gcs_emulator, environ, tmp_path):
-    environ |= {"STORAGE_EMULATOR_HOST": gcs_emulator, "TRANSFER_CONCURRENCY": "4"}
-    await there_and_back(f"gs://{BUCKET}/direct/", AWKWARD, environ, tmp_path)
-
-
-@pytest.mark.servers
-async def test_a_tree_goes_to_an_emulator_by_a_coordinator(gcs_emulator, environ, tmp_path):
-    theirs = environ | {"STORAGE_EMULATOR_HOST": gcs_emulator}
-    environ |= {"TRANSFER_CONCURRENCY": "4"}
-    async with Serving(f"gs://{BUCKET}/behind", environ=theirs, folder=tmp_path) as serving:
-        url = f"transfer+http://{serving.address}/"
-        await there_and_back(url, AWKWARD, environ, tmp_path)
 
 
 @pytest.mark.parametrize("who", ["service_account", "authorized_user"])

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.servers import coordinator, free_port
-from tests.conformance.suite import AWKWARD
 from tests.support.hdfs import HdfsServer, check_installed, hdfs_server
 from tests.support.servers import clean_environment
 from tests.support.web import PASSWORD, webdav_server
@@ -127,69 +126,12 @@ def one_line(result: subprocess.CompletedProcess[str]) -> str:
 PLACES = ["dav", "plain", "rclone", HDFS]
 
 
-@pytest.mark.parametrize("place", PLACES, indirect=True)
-def test_a_file_goes_there_and_back(run, place, tmp_path):
-    there_and_back(run, place, tmp_path, 40 * MIB + 7)
-
-
-@pytest.mark.parametrize("place", PLACES, indirect=True)
-def test_a_file_goes_there_and_back_through_a_coordinator(run, place, tmp_path):
-    with coordinator_of(place, tmp_path / "coordinator") as (url, _):
-        there_and_back(run, url, tmp_path, 40 * MIB + 7)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("place", PLACES, indirect=True)
-def test_a_large_file_goes_there_and_back(run, place, tmp_path):
-    there_and_back(run, place, tmp_path, LARGE)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES, indirect=True)
 def test_a_large_file_passes_a_coordinator_in_bounded_memory(run, place, tmp_path):
     with coordinator_of(place, tmp_path / "coordinator") as (url, memory):
         there_and_back(run, url, tmp_path, LARGE)
         assert memory() < MOST_MEMORY
-
-
-def tree_of(folder: Path, names: list[str]) -> dict[str, bytes]:
-    content = {name: secrets.token_bytes(len(name) * 100) for name in names}
-    content["empty"] = b""
-    for name, data in content.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return content
-
-
-def content_of(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-NAMES: dict[str, Callable[[str], bool]] = {
-    "dav": lambda name: not name.startswith("."),  # its listings leave these out
-    "rclone": lambda name: True,
-    "hdfs": lambda name: ":" not in name,  # which HDFS refuses
-}
-
-
-@pytest.mark.parametrize("direct", [True, False])
-@pytest.mark.parametrize(
-    ("place", "server"),
-    [("dav", "dav"), ("rclone", "rclone"), pytest.param("hdfs", "hdfs", marks=pytest.mark.slow)],
-    indirect=["place"],
-)
-def test_a_tree_with_awkward_names_goes_there_and_back(run, place, server, direct, tmp_path):
-    content = tree_of(tmp_path / "in", [name for name in AWKWARD if NAMES[server](name)])
-    with ExitStack() as stack:
-        url = place
-        if not direct:
-            url, _ = stack.enter_context(coordinator_of(place, tmp_path / "coordinator"))
-        assert run("push", f"{tmp_path}/in/", f"{url}/tree/").returncode == 0
-        result = run("pull", f"{url}/tree/", tmp_path / "out")
-    assert result.returncode == 0, result.stderr
-    assert content_of(tmp_path / "out") == content
 
 
 def test_a_wrong_password_is_an_error_without_the_password(run, webdav, tmp_path):

@@ -110,6 +110,8 @@ def webdav_server(
         USER,
         "--pass",
         PASSWORD,
+        # Else a name in one form of Unicode replaces the file with that in the other.
+        "--no-unicode-normalization",
         *([f"--cert={tls}", f"--key={tls}"] if tls else []),
         str(root),
     ]
