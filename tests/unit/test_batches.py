@@ -15,7 +15,7 @@ from backends.local import batches as local_batches
 from backends.local.store import LocalStore
 from transfer.checksums import Algorithm, checksum_of
 from transfer.engine.attempts import Attempts, Lane
-from transfer.engine.batches import BACKLOG, FEWEST, MOST, SMALL, Batch, Batches, Small
+from transfer.engine.batches import BACKLOG, FEW, MOST, SMALL, Batch, Batches, Small
 from transfer.engine.expand import Item
 from transfer.engine.report import Options
 from transfer.errors import AccessError, ConnectionLostError
@@ -222,8 +222,7 @@ async def test_files_wait_for_a_batch_only_if_they_are_plain_and_many(bench: Ben
     parts = Small(small.item, small.source, small.target, Plan(100, 10))
     assert not batches.takes(large)
     assert not batches.takes(parts)
-    few = 2 * FEWEST * WORKERS
-    for _ in range(few - 1):
+    for _ in range(FEW - 1):
         assert batches.takes(small)
     assert not batches.pays(attempts)
     assert batches.give_up_one() is small

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Work = Callable[[], int]
     Loader = Callable[[Values], Work]
 
+# Objects made between two looks for garbage; then how many looks, before a longer one.
+COLLECTIONS = 20_000, 20, 50
 _PLACES = """
 
 SRC is a file, a folder or a URL such as s3://bucket/key. `dir` is copied to
@@ -165,8 +167,10 @@ def _command(
 def _run(load: Loader, values: Values) -> int:
     work = load(values)
     if not gc.isenabled():
-        # What has been loaded stays: from here on the collector looks at the rest only.
+        # What has been loaded stays: from here on the collector looks at the rest only, and
+        # seldom, because what a run keeps (files, results) is no garbage either.
         gc.freeze()
+        gc.set_threshold(*COLLECTIONS)
         gc.enable()
     return work()
 

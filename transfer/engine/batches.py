@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 # Larger files show their progress, and are worth a thread's time of their own.
 SMALL = 256 * 1024
-FEWEST, MOST = 2, 64
+# So few files that wait are done the long way, where each is shown by itself.
+FEW = 4
+MOST = 64
 # Files that wait; more would only hold up those that are not small.
 BACKLOG = 4096
 
@@ -185,7 +187,7 @@ class Batches:
 
         Not where few wait, nor while the host that it meets is asked by single probes only.
         """
-        few = len(self._waiting) < 2 * FEWEST * self.workers
+        few = len(self._waiting) < FEW
         return not few and not attempts.in_trouble(_lane(self._waiting[0]))
 
     def give_up_one(self) -> Small:
@@ -194,7 +196,7 @@ class Batches:
 
     def next(self) -> Batch:
         """Return files to carry now, between two stores: few, if there are few for many workers."""
-        count = min(len(self._waiting) // (2 * self.workers), MOST)
+        count = min(-(-len(self._waiting) // (2 * self.workers)), MOST)
         taken = deque([self._waiting.popleft()])
         while len(taken) < count and self._waiting:
             small = self._waiting[0]
