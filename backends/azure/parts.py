@@ -33,7 +33,7 @@ from transfer.sources import checksum_of_source
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backends.azure.store import AzureStore
+    from backends.azure.container import AzureContainer
     from transfer.checksums import Checksum
     from transfer.model import Expected, Intent, ObjectInfo, Part
     from transfer.store import Source
@@ -52,8 +52,8 @@ class AzureParts:
     limits = LIMITS
     resumable = True
 
-    def __init__(self, store: AzureStore) -> None:
-        self._store = store
+    def __init__(self, container: AzureContainer) -> None:
+        self._container = container
 
     async def create(self, key: str, intent: Intent) -> Upload:
         """Put the block that stands for the upload: so access and container are known to do."""
@@ -66,14 +66,14 @@ class AzureParts:
             await self._mark(key, ticket, OPEN)
         except InTheWayError as error:
             ticket = await self._beside_others(key, ticket, error)
-        algorithm = self._store.algorithm if intent.algorithm is not None else None
+        algorithm = self._container.algorithm if intent.algorithm is not None else None
         return Upload(key, ticket.id, intent.size, intent.part_size, algorithm)
 
     async def _beside_others(self, key: str, ticket: Ticket, error: InTheWayError) -> Ticket:
         """Open an upload with ids as long as those of the blocks that are there already."""
-        what = f"see what is in the way of {self._store.url}/{key}"
-        path = blob_path(self._store.container, key, "comp=blocklist&blocklisttype=all")
-        waiting, committed = block_list(await self._store.read(what, path))
+        what = f"see what is in the way of {self._container.url}/{key}"
+        path = blob_path(self._container.container, key, "comp=blocklist&blocklisttype=all")
+        waiting, committed = block_list(await self._container.read(what, path))
         length = matching_length(waiting or committed)
         if length is None:
             raise error
@@ -82,9 +82,9 @@ class AzureParts:
         return other
 
     async def _mark(self, key: str, ticket: Ticket, state: bytes) -> None:
-        what = f"open an upload to {self._store.url}/{key}"
-        path = block_path(self._store.container, key, ticket.marker)
-        await self._store.ask(what, "PUT", path, body=state)
+        what = f"open an upload to {self._container.url}/{key}"
+        path = block_path(self._container.container, key, ticket.marker)
+        await self._container.ask(what, "PUT", path, body=state)
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         """Put Block, with a Content-MD5 if the upload has one for each part."""
@@ -102,11 +102,11 @@ class AzureParts:
         tally: Tally,
         checksum: Checksum | None = None,
     ) -> Receipt:
-        store = self._store
+        container = self._container
         block = Ticket.parse(upload.id).block(part.number)
-        what = f"write part {part.number} of {store.url}/{upload.key}"
-        path = block_path(store.container, upload.key, block)
-        await store.ask(what, "PUT", path, md5_header(checksum), source=source, tally=tally)
+        what = f"write part {part.number} of {container.url}/{upload.key}"
+        path = block_path(container.container, upload.key, block)
+        await container.ask(what, "PUT", path, md5_header(checksum), source=source, tally=tally)
         return Receipt(part.number, part.span.size, block, tally.checksum)
 
     async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
@@ -117,12 +117,14 @@ class AzureParts:
     async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
         """Get Block List, without the blocks of others; each attempt of a part that arrived."""
         del reread
-        store = self._store
+        container = self._container
         ticket = Ticket.parse(upload.id)
-        what = f"list the parts of {store.url}/{upload.key}"
-        path = blob_path(store.container, upload.key, "comp=blocklist&blocklisttype=uncommitted")
+        what = f"list the parts of {container.url}/{upload.key}"
+        path = blob_path(
+            container.container, upload.key, "comp=blocklist&blocklisttype=uncommitted"
+        )
         try:
-            waiting, _ = block_list(await store.read(what, path))
+            waiting, _ = block_list(await container.read(what, path))
         except NotFoundError as error:
             raise UploadGoneError(error.message, hint=error.hint) from None
         try:
@@ -143,10 +145,11 @@ class AzureParts:
         except (UploadGoneError, TemporaryError) as error:
             info = await self._find_own(upload, error)
         else:
-            info = await self._store.stat(upload.key)
+            info = await self._container.stat(upload.key)
         if expected.size is not None and info.size != expected.size:
             raise IntegrityError(
-                f"{self._store.url}/{upload.key} has {info.size} bytes, {expected.size} were sent"
+                f"{self._container.url}/{upload.key} has {info.size} bytes,"
+                f" {expected.size} were sent"
             )
         return replace(info, checksum=proved or info.checksum) if upload.algorithm else info
 
@@ -161,7 +164,7 @@ class AzureParts:
     async def _commit(
         self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
     ) -> Checksum | None:
-        store = self._store
+        container = self._container
         ticket = Ticket.parse(upload.id)
         arrived = await self.sent(upload)
         chosen = named(receipts, arrived)
@@ -175,11 +178,11 @@ class AzureParts:
             headers["x-ms-blob-content-md5"] = whole["Content-MD5"]
         if expected.no_clobber:
             headers["If-None-Match"] = "*"
-        what = f"complete {store.url}/{upload.key}"
-        path = blob_path(store.container, upload.key, "comp=blocklist")
+        what = f"complete {container.url}/{upload.key}"
+        path = blob_path(container.container, upload.key, "comp=blocklist")
         body = commitment(receipt.etag for receipt in chosen)
         try:
-            await store.ask(what, "PUT", path, headers, body=body, patience=_PATIENCE)
+            await container.ask(what, "PUT", path, headers, body=body, patience=_PATIENCE)
         except TransferError as error:
             raise refused_overwrite(error) if expected.no_clobber else error from None
         return checksum
@@ -187,7 +190,7 @@ class AzureParts:
     async def _find_own(self, upload: Upload, error: TransferError) -> ObjectInfo:
         """Return the blob if this very upload made it, else raise the error there was."""
         try:
-            info, headers = await self._store.head(upload.key)
+            info, headers = await self._container.head(upload.key)
         except TransferError:
             raise error from None
         if headers.get(f"x-ms-meta-{MARK}") != Ticket.parse(upload.id).nonce:

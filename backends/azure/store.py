@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 
 from backends.azure.access import open_access
 from backends.azure.account import account_of, place_of
-from backends.azure.documents import FOLDER, listing, md5_of, modified_at
+from backends.azure.container import AzureContainer
+from backends.azure.documents import listing, md5_of, modified_at
 from backends.azure.errors import error_of, refused_overwrite
 from backends.azure.parts import AzureParts
 from backends.azure.requests import blob_path, container_path, put_headers
@@ -35,27 +36,24 @@ from transfer.checksums import Algorithm
 from transfer.errors import (
     AccessError,
     NotFoundError,
-    ProtocolError,
     TransferError,
 )
 from transfer.model import ObjectInfo, Page, Traits
 from transfer.sizes import MIB
 from transfer.sources import checksum_of_source
-from transfer.store import Request, SignedRequest, Tls
+from transfer.store import SignedRequest, Tls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
     from backends.azure.access import Access, KeyRing
     from transfer.model import Intent
-    from transfer.store import Context, Mover, OpenObject, Response, Signer, Source, Store
+    from transfer.store import Context, Mover, OpenObject, Signer, Source, Store
     from transfer.tally import Tally
 
 # Put Blob since version 2019-12-12 of the service.
 _TRAITS = Traits(max_put=5000 * MIB)
 _PAGE = "1000"
-# 50,000 blocks, or a thousand of the longest names, take a fraction of it.
-_LONGEST_ANSWER = 64 * MIB
 
 
 @asynccontextmanager
@@ -93,7 +91,7 @@ async def _signs(keys: KeyRing, context: Context) -> bool:
     return True
 
 
-class AzureStore:
+class AzureStore(AzureContainer):
     """The blobs of one container; make it with `open_store`."""
 
     def __init__(
@@ -108,40 +106,12 @@ class AzureStore:
         signer: Signer | None,
         algorithm: Algorithm | None,
     ) -> None:
-        self.url = url
-        self.container = container
+        super().__init__(
+            url, endpoint, container, mover=mover, access=access, tls=tls, algorithm=algorithm
+        )
         self.traits = _TRAITS
         self.parts = AzureParts(self)
         self.signer = signer
-        # What the service compares each part by: that costs a second read of it.
-        self.algorithm = algorithm
-        self._endpoint = endpoint
-        self._mover = mover
-        self._access = access
-        self._tls = tls
-
-    async def stat(self, key: str) -> ObjectInfo:
-        """Get Blob Properties."""
-        return (await self.head(key))[0]
-
-    async def head(self, key: str) -> tuple[ObjectInfo, Mapping[str, str]]:
-        """Get Blob Properties, with all headers."""
-        what = f"look at {self.url}/{key}"
-        answer = await self.ask(what, "HEAD", blob_path(self.container, key))
-        headers = answer.headers
-        if headers.get("x-ms-resource-type") == "directory" or f"x-ms-meta-{FOLDER}" in headers:
-            raise NotFoundError(f"{what}: it is a folder")
-        if not headers.get("content-length", "").isdecimal():
-            raise ProtocolError(f"{what}: the store does not say its size")
-        info = ObjectInfo(
-            key,
-            int(headers["content-length"]),
-            headers.get("etag"),
-            modified_at(headers.get("last-modified")),
-            md5_of(headers.get("content-md5")),
-            headers.get("content-type"),
-        )
-        return info, headers
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List Blobs, a thousand at a time."""
@@ -166,14 +136,14 @@ class AzureStore:
 
         async def sign(renew: bool) -> SignedRequest:  # noqa: FBT001 - a callback
             del renew
-            url, headers = await self._access.admit(self._endpoint + path)
+            url, headers = await self.access.admit(self.endpoint + path)
             return SignedRequest("GET", url, headers, 0.0)
 
         yield RemoteObject(
             found,
-            self._mover,
+            self.mover,
             sign,
-            tls_for=lambda _: self._tls,
+            tls_for=lambda _: self.tls,
             error_of=lambda answer: error_of(f"read {self.url}/{key}", answer),
             checksum_of=lambda headers: md5_of(headers.get("x-ms-blob-content-md5")),
         )
@@ -209,38 +179,6 @@ class AzureStore:
             await self.ask(f"delete {self.url}/{key}", "DELETE", path)
         except NotFoundError:
             return
-
-    async def ask(
-        self,
-        what: str,
-        method: str,
-        path: str,
-        headers: Mapping[str, str] | None = None,
-        *,
-        source: Source | None = None,
-        tally: Tally | None = None,
-        body: bytes = b"",
-        patience: float | None = None,
-    ) -> Response:
-        """Ask for what `what` says; an answer that is no success is raised."""
-        url, own = await self._access.admit(self._endpoint + path)
-        request = Request(
-            method,
-            url,
-            {**(headers or {}), **own},
-            patience=patience,
-            tls=self._tls,
-            body=body,
-            most=_LONGEST_ANSWER,
-        )
-        answer = await self._mover.exchange(request, source=source, tally=tally)
-        if not answer.ok:
-            raise error_of(what, answer)
-        return answer
-
-    async def read(self, what: str, path: str) -> bytes:
-        """Return a document."""
-        return (await self.ask(what, "GET", path)).body
 
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from transfer.store import Request, Response
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from backends.gcs.store import GcsStore
+    from backends.gcs.bucket import GcsBucket
     from transfer.model import Expected, Intent, ObjectInfo, Part
     from transfer.store import Source
     from transfer.tally import Tally
@@ -54,16 +54,16 @@ class GcsParts:
     limits = LIMITS
     resumable = True
 
-    def __init__(self, store: GcsStore) -> None:
-        self._store = store
+    def __init__(self, bucket: GcsBucket) -> None:
+        self._bucket = bucket
 
     async def create(self, key: str, intent: Intent) -> Upload:
         """Initiate, with our mark in the metadata."""
         if intent.no_clobber:
             raise UnsupportedError(
-                f"{self._store.url}/{key}: uploads in parts cannot be told not to replace"
+                f"{self._bucket.url}/{key}: uploads in parts cannot be told not to replace"
             )
-        what = f"open an upload to {self._store.url}/{key}"
+        what = f"open an upload to {self._bucket.url}/{key}"
         headers = object_headers(key, intent)
         answer = await self._call(what, "POST", key, {"uploads": ""}, headers)
         opened = Document(what, answer.body, "InitiateMultipartUpload").fields.get("UploadId")
@@ -80,17 +80,19 @@ class GcsParts:
             return await self._send(upload, part, near, tally)
 
     async def _send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
-        store = self._store
-        what = f"write part {part.number} of {store.url}/{upload.key}"
+        bucket = self._bucket
+        what = f"write part {part.number} of {bucket.url}/{upload.key}"
         checksum = await bind(source, upload.algorithm, tally)
-        signed = await store.presigner.sign_part(upload, part, checksum, LIFETIME, for_others=False)
+        signed = await bucket.presigner.sign_part(
+            upload, part, checksum, LIFETIME, for_others=False
+        )
         answer = await send_signed(
-            store.mover,
+            bucket.mover,
             signed,
             source,
             tally,
             tls=None,
-            error_of=lambda answer: store.error(what, answer),
+            error_of=lambda answer: bucket.error(what, answer),
         )
         echoed = checksum_of_headers(answer.headers)
         check_echo(what, str(echoed) if echoed else None, tally)
@@ -105,7 +107,7 @@ class GcsParts:
     async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
         """List the parts, all pages."""
         del reread
-        what = f"list the parts of {self._store.url}/{upload.key}"
+        what = f"list the parts of {self._bucket.url}/{upload.key}"
         receipts: list[Receipt] = []
         query = {"uploadId": upload_id(upload), "max-parts": "1000"}
         while True:
@@ -129,7 +131,7 @@ class GcsParts:
             info = await self._find_own(upload, error)
         else:
             info = (await self._look(upload.key))[0]
-        where = f"{self._store.url}/{upload.key}"
+        where = f"{self._bucket.url}/{upload.key}"
         if expected.size is not None and info.size != expected.size:
             raise IntegrityError(f"{where} has {info.size} bytes, {expected.size} were sent")
         for wanted in (checksum, expected.checksum):
@@ -141,14 +143,14 @@ class GcsParts:
 
     async def abort(self, upload: Upload) -> None:
         """Abort; an upload that is gone is fine."""
-        what = f"give up the upload to {self._store.url}/{upload.key}"
+        what = f"give up the upload to {self._bucket.url}/{upload.key}"
         try:
             await self._call(what, "DELETE", upload.key, {"uploadId": upload_id(upload)})
         except NotFoundError:
             return
 
     async def _complete(self, upload: Upload, receipts: Sequence[Receipt]) -> None:
-        what = f"complete {self._store.url}/{upload.key}"
+        what = f"complete {self._bucket.url}/{upload.key}"
         answer = await self._call(
             what,
             "POST",
@@ -159,7 +161,7 @@ class GcsParts:
         )
         # It may say 200 before it knows.
         if is_error(answer.body):
-            raise self._store.error(what, Response(500, answer.headers, answer.body))
+            raise self._bucket.error(what, Response(500, answer.headers, answer.body))
         Document(what, answer.body, "CompleteMultipartUpload")
 
     async def _find_own(self, upload: Upload, error: TransferError) -> ObjectInfo:
@@ -173,7 +175,7 @@ class GcsParts:
         return info
 
     async def _look(self, key: str) -> tuple[ObjectInfo, Mapping[str, str]]:
-        answer = await self._call(f"look at {self._store.url}/{key}", "HEAD", key, {})
+        answer = await self._call(f"look at {self._bucket.url}/{key}", "HEAD", key, {})
         return info_of_headers(key, answer.headers), metadata_of_headers(answer.headers)
 
     async def _call(
@@ -188,15 +190,15 @@ class GcsParts:
         patience: float | None = None,
     ) -> Response:
         """Ask, and return the answer; anything but 2xx is raised."""
-        store = self._store
-        signed = await store.presigner.sign(method, key, query, headers or {}, LIFETIME)
+        bucket = self._bucket
+        signed = await bucket.presigner.sign(method, key, query, headers or {}, LIFETIME)
         sent = dict(signed.headers)
         if method == "POST":
             sent["Content-Length"] = str(len(body))
         request = Request(method, signed.url, sent, patience=patience, body=body)
-        answer = await store.mover.exchange(request)
+        answer = await bucket.mover.exchange(request)
         if not answer.ok:
-            raise store.error(what, answer)
+            raise bucket.error(what, answer)
         return answer
 
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends.gcs.bucket import GcsBucket
 from backends.gcs.credentials import find_credentials, find_signer
 from backends.gcs.errors import BUCKET_HINT
 from backends.gcs.headers import checksum_of_headers, info_of_resource
@@ -95,7 +96,7 @@ async def _opened(bucket: str, settings: Settings, mover: Mover) -> GcsStore:
     return GcsStore(api, mover, granter, settings, public=presigner)
 
 
-class GcsStore:
+class GcsStore(GcsBucket):
     """The objects of one bucket; make it with `open_store`.
 
     `public` are permissions for others, None where the credentials cannot sign.
@@ -112,11 +113,8 @@ class GcsStore:
         public: GcsPresigner | None = None,
         one_request: int = _ONE_REQUEST,
     ) -> None:
-        self.api = api
-        self.mover = mover
-        self.url = f"gs://{api.bucket}"
+        super().__init__(api, mover, granter)
         self.traits = Traits(max_put=5 * TIB, range_size=settings.gcs_download_chunk)
-        self.presigner = GcsPresigner(granter, f"{api.endpoint}/{api.bucket}")
         self.sessions = Sessions(api, mover, settings.gcs_upload_chunk)
         self.signer = public
         self.parts = GcsParts(self) if public is not None else None
@@ -243,10 +241,6 @@ class GcsStore:
         except NotFoundError as error:
             if error.hint == BUCKET_HINT:
                 raise
-
-    def error(self, what: str, answer: Response) -> TransferError:
-        """Return the error of an answer."""
-        return self.api.error(what, answer)
 
 
 async def _known(source: Source, intent: Intent, tally: Tally) -> Checksum | None:

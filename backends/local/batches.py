@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from backends.local.folder import version_of
 from backends.partial_file import make_folders, sync_folder, temporary_of
 from transfer.errors import SourceChangedError, TransferError
 from transfer.files import local_errors, translated
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from backends.local.store import LocalStore
+    from backends.local.folder import LocalFolder
     from transfer.checksums import Algorithm, Checksum
     from transfer.model import Intent, ObjectInfo
     from transfer.quick import BatchReader, BatchWriter, Interruption
@@ -37,28 +38,28 @@ _FEW = 4
 class LocalBatches:
     """The facet of a folder; `together` syncs a batch at once, where files are to last."""
 
-    def __init__(self, store: LocalStore, *, together: bool) -> None:
-        self._store = store
+    def __init__(self, folder: LocalFolder, *, together: bool) -> None:
+        self._folder = folder
         self._together = together
         self._folders: set[Path] = set()
 
     async def reader(self, interruption: Interruption) -> BatchReader | None:
         """Return a reader."""
         del interruption
-        return _Reader(self._store)
+        return _Reader(self._folder)
 
     async def writer(self, intent: Intent, interruption: Interruption) -> BatchWriter | None:
         """Return a writer."""
         del intent, interruption
-        return _Writer(self._store, self._folders, together=self._together)
+        return _Writer(self._folder, self._folders, together=self._together)
 
 
 class _Reader:
-    def __init__(self, store: LocalStore) -> None:
-        self._store = store
+    def __init__(self, folder: LocalFolder) -> None:
+        self._folder = folder
 
     def read(self, info: ObjectInfo) -> tuple[bytes, Checksum | None]:
-        path = self._store.file_of(info.key)
+        path = self._folder.file_of(info.key)
         with local_errors("read", path):
             fd = os.open(path, _READ)
             try:
@@ -83,24 +84,24 @@ class _Written(NamedTuple):
 class _Writer:
     algorithm: Algorithm | None = None
 
-    def __init__(self, store: LocalStore, folders: set[Path], *, together: bool) -> None:
-        self._store = store
+    def __init__(self, folder: LocalFolder, folders: set[Path], *, together: bool) -> None:
+        self._folder = folder
         self._folders = folders
         self._together = together
         self._written: list[_Written] = []
 
     def write(self, key: str, data: bytes, checksum: Checksum) -> Checksum | None:
         del checksum
-        path = self._store.path_of(key)
+        path = self._folder.path_of(key)
         with local_errors("write", str(path)):
             if path.parent not in self._folders:
-                make_folders(path.parent, durable=self._store.durable)
+                make_folders(path.parent, durable=self._folder.durable)
                 self._folders.add(path.parent)
             written = _Written(key, temporary_of(path, secrets.token_hex(16)), path)
             fd = os.open(written.temporary, _WRITE, 0o666)
             try:
                 _write_fully(fd, data)
-                if self._store.durable and not self._together:
+                if self._folder.durable and not self._together:
                     os.fsync(fd)
             except BaseException:
                 written.temporary.unlink(missing_ok=True)
@@ -112,10 +113,10 @@ class _Writer:
 
     def finish(self) -> dict[str, TransferError]:
         failed: dict[str, TransferError] = {}
-        if self._store.durable and self._together:
+        if self._folder.durable and self._together:
             self._each(failed, _sync_one) if len(self._written) <= _FEW else self._sync(failed)
         self._each(failed, lambda written: written.temporary.replace(written.path))
-        if self._store.durable:
+        if self._folder.durable:
             self._sync_folders(failed)
         return failed
 
@@ -189,8 +190,3 @@ def _sync_all_of(folder: Path, syncfs: Callable[[int], int]) -> OSError | None:
 def _syncfs() -> Callable[[int], int] | None:
     """Return the system call, which Python does not offer; Linux has it, and tells of errors."""
     return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-
-
-def version_of(found: os.stat_result) -> str:
-    """Return what tells a file from another one, or from itself when it was changed."""
-    return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"

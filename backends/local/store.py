@@ -9,56 +9,43 @@ can go on. Order for durability: file, rename, folder (as restic's local backend
 from __future__ import annotations
 
 import os
-import secrets
 import stat
-from collections import defaultdict
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 
-from backends.local.batches import LocalBatches, version_of
+from backends.local.batches import LocalBatches
+from backends.local.folder import LocalFolder, info_of, version_of
+from backends.local.parts import LARGEST, LocalParts
 from backends.local.walk import Walks
-from backends.partial_file import PartialFile, etag_of, is_ours
 from transfer.errors import (
-    BadKeyError,
     LocalError,
     NotFoundError,
     SourceChangedError,
-    UnsupportedError,
 )
-from transfer.files import FileSink, FileSource, local_errors
-from transfer.keys import check_key
+from transfer.files import FileSource, local_errors
 from transfer.model import (
     Expected,
     Intent,
     ObjectInfo,
     Page,
     Part,
-    PartLimits,
-    Receipt,
     Span,
     Traits,
-    Upload,
 )
-from transfer.review import review
-from transfer.sizes import TIB
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     from transfer.store import Context, OpenObject, Source, Store
     from transfer.tally import Tally
 
 T = TypeVar("T")
 
-_LARGEST = 8 * 1024 * 1024 * TIB - 1
-_LIMITS = PartLimits(min_size=1, max_size=_LARGEST, max_count=10**9, max_object=_LARGEST)
-_TRAITS = Traits(max_put=_LARGEST, local=True)
+_TRAITS = Traits(max_put=LARGEST, local=True)
 
 
 @asynccontextmanager
@@ -72,7 +59,7 @@ async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
     )
 
 
-class LocalStore:
+class LocalStore(LocalFolder):
     """Files below a folder.
 
     `durable` reports success only after fsync; `together` does that for many
@@ -85,37 +72,15 @@ class LocalStore:
     def __init__(
         self, root: Path, *, durable: bool = True, together: bool = True, confined: bool = False
     ) -> None:
-        self._root = root
-        self._root_text = f"{root}".rstrip("/") + "/"
-        self.durable = durable
-        self._confined = confined
+        super().__init__(root, durable=durable, confined=confined)
         self._walks = Walks()
         self.parts = LocalParts(self)
         self.batches = LocalBatches(self, together=together)
 
     @property
-    def url(self) -> str:
-        """The folder."""
-        return self._root.as_uri()
-
-    @property
     def traits(self) -> Traits:
         """No limits worth the name."""
         return _TRAITS
-
-    def path_of(self, key: str) -> Path:
-        """Return the file of a key; BadKeyError if the key may not be used."""
-        return Path(self.file_of(key))
-
-    def file_of(self, key: str) -> str:
-        """Do as `path_of` does, at less cost."""
-        if self._confined:
-            check_key(key)
-            with local_errors("look at", key):
-                self._refuse_links(key)
-        if is_ours(key.rpartition("/")[2]):
-            raise BadKeyError(f"{key!r}: names like this are reserved for unfinished transfers")
-        return f"{self._root_text}{key}"
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at a file; a folder is no object."""
@@ -123,14 +88,14 @@ class LocalStore:
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List files below a folder, links followed unless confined."""
-        folder = await self._path(prefix.removesuffix("/")) if prefix else self._root
+        folder = await self._path(prefix.removesuffix("/")) if prefix else self.root
         with local_errors("list", str(folder)):
             if folders:
                 return await anyio.to_thread.run_sync(
-                    partial(self._walks.children, folder, prefix, links=not self._confined)
+                    partial(self._walks.children, folder, prefix, links=not self.confined)
                 )
             return await anyio.to_thread.run_sync(
-                partial(self._walks.page, folder, prefix, token, links=not self._confined)
+                partial(self._walks.page, folder, prefix, token, links=not self.confined)
             )
 
     @asynccontextmanager
@@ -141,7 +106,7 @@ class LocalStore:
         with local_errors("read", str(path)):
             fd = await anyio.to_thread.run_sync(_open_regular, path)
         try:
-            yield OpenFile(fd, path, _info(key, os.fstat(fd)))
+            yield OpenFile(fd, path, info_of(key, os.fstat(fd)))
         finally:
             os.close(fd)
 
@@ -169,90 +134,6 @@ class LocalStore:
         path = await self._path(key)
         with local_errors(action, str(path)):
             return await anyio.to_thread.run_sync(act, path)
-
-    def _refuse_links(self, key: str) -> None:
-        path = self._root
-        for segment in key.split("/"):
-            path = path / segment
-            if path.is_symlink():
-                raise BadKeyError(f"{key!r} leads through a symbolic link")
-
-
-class LocalParts:
-    """Parts written at their offsets into one temporary file."""
-
-    limits = _LIMITS
-    resumable = True
-
-    def __init__(self, store: LocalStore) -> None:
-        self._store = store
-        self._locks: defaultdict[str, Lock] = defaultdict(Lock)
-
-    async def create(self, key: str, intent: Intent) -> Upload:
-        """Make the temporary file, with its full length; DiskFullError if it will not fit."""
-        if intent.size is None:
-            raise UnsupportedError("a part has no offset in a file before the size is known")
-        part_size = intent.part_size or max(1, intent.size)
-        upload = Upload(key, secrets.token_hex(16), intent.size, part_size)
-        file = await self._file(upload)
-        with local_errors("write", str(file.path)):
-            await anyio.to_thread.run_sync(
-                partial(file.create, intent.size, no_clobber=intent.no_clobber)
-            )
-        return upload
-
-    async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
-        """Write one part at its offset and note that it is there."""
-        file = await self._file(upload)
-        with local_errors("write", str(file.path)):
-            fd = await anyio.to_thread.run_sync(file.begin, part.number)
-            try:
-                await source.pour(FileSink(fd, part.span, self._locks[upload.id]), tally)
-            finally:
-                os.close(fd)
-            receipt = Receipt(part.number, tally.moved, etag_of(tally.checksum), tally.checksum)
-            await anyio.to_thread.run_sync(file.note, receipt)
-        return receipt
-
-    async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
-        """Go on with the upload given, if its file is still there."""
-        del key, intent
-        return upload
-
-    async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
-        """Read what was noted, and the parts themselves if asked to."""
-        file = await self._file(upload)
-        with local_errors("read", str(file.path)):
-            part_size = upload.part_size or 1
-            return await anyio.to_thread.run_sync(partial(file.receipts, part_size, reread=reread))
-
-    async def complete(
-        self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
-    ) -> ObjectInfo:
-        """Compare with what was noted, make it durable, rename it."""
-        checksum = review(upload, receipts, await self.sent(upload), expected)
-        file = await self._file(upload)
-        wanted = expected.checksum
-        if wanted is not None and (checksum is None or checksum.algorithm is not wanted.algorithm):
-            # It does not follow from the parts: the file has to be read once more.
-            await anyio.to_thread.run_sync(file.check_content, wanted)
-            checksum = wanted
-        with local_errors("write", str(file.path)):
-            publish = partial(file.publish, expected.size, no_clobber=expected.no_clobber)
-            found = await anyio.to_thread.run_sync(publish)
-        self._locks.pop(upload.id, None)
-        return replace(_info(upload.key, found), checksum=checksum)
-
-    async def abort(self, upload: Upload) -> None:
-        """Remove the temporary file and the notes."""
-        file = await self._file(upload)
-        with local_errors("clean up", str(file.path)):
-            await anyio.to_thread.run_sync(file.remove)
-        self._locks.pop(upload.id, None)
-
-    async def _file(self, upload: Upload) -> PartialFile:
-        path = await anyio.to_thread.run_sync(self._store.path_of, upload.key)
-        return PartialFile(path, upload.id, self._store.durable)
 
 
 class OpenFile:
@@ -304,11 +185,7 @@ def _stat(path: Path, key: str) -> ObjectInfo:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise NotFoundError(f"{path} is not a regular file")
-    return _info(key, found)
-
-
-def _info(key: str, found: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(key, found.st_size, version_of(found), found.st_mtime)
+    return info_of(key, found)
 
 
 if TYPE_CHECKING:

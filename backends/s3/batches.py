@@ -11,7 +11,7 @@ from transfer.quick import quick_of
 from transfer.store import Request
 
 if TYPE_CHECKING:
-    from backends.s3.store import S3Store
+    from backends.s3.bucket import S3Bucket
     from transfer.checksums import Algorithm, Checksum
     from transfer.errors import TransferError
     from transfer.model import Intent, ObjectInfo
@@ -23,38 +23,38 @@ if TYPE_CHECKING:
 class S3Batches:
     """The facet of an S3 store."""
 
-    def __init__(self, store: S3Store) -> None:
-        self._store = store
+    def __init__(self, bucket: S3Bucket) -> None:
+        self._bucket = bucket
 
     async def reader(self, interruption: Interruption) -> BatchReader | None:
         """Return a reader; its keys are those of now."""
         wire = await self._wire(interruption)
-        return None if wire is None else _Reader(self._store, wire)
+        return None if wire is None else _Reader(self._bucket, wire)
 
     async def writer(self, intent: Intent, interruption: Interruption) -> BatchWriter | None:
         """Return a writer; its keys are those of now."""
         wire = await self._wire(interruption)
-        return None if wire is None else _Writer(self._store, wire, intent)
+        return None if wire is None else _Writer(self._bucket, wire, intent)
 
     async def _wire(self, interruption: Interruption) -> _Wire | None:
-        store = self._store
-        quick = quick_of(store.mover)
-        if quick is None or not quick.reaches(store.presigner.base):
+        bucket = self._bucket
+        quick = quick_of(bucket.mover)
+        if quick is None or not quick.reaches(bucket.presigner.base):
             return None
-        return _Wire(store, quick, await store.signing.keyring.current(), interruption)
+        return _Wire(bucket, quick, await bucket.signing.keyring.current(), interruption)
 
 
 class _Wire:
     """Requests from a thread."""
 
     def __init__(
-        self, store: S3Store, quick: Quick, credentials: Credentials, interruption: Interruption
+        self, bucket: S3Bucket, quick: Quick, credentials: Credentials, interruption: Interruption
     ) -> None:
-        self._store = store
+        self._bucket = bucket
         self._quick = quick
         self.credentials = credentials
         self._interruption = interruption
-        self._tls = store.signing.tls
+        self._tls = bucket.signing.tls
 
     def send(
         self, what: str, signed: SignedRequest, headers: dict[str, str], *, body: bytes, most: int
@@ -64,18 +64,18 @@ class _Wire:
         )
         answer = self._quick.exchange_now(request, self._interruption)
         if not answer.ok:
-            raise self._store.error(what, answer)
+            raise self._bucket.error(what, answer)
         return answer
 
 
 class _Reader:
-    def __init__(self, store: S3Store, wire: _Wire) -> None:
-        self._store = store
+    def __init__(self, bucket: S3Bucket, wire: _Wire) -> None:
+        self._bucket = bucket
         self._wire = wire
 
     def read(self, info: ObjectInfo) -> tuple[bytes, Checksum | None]:
-        what = f"read {self._store.url}/{info.key}"
-        signed = self._store.presigner.read_by(self._wire.credentials, info, LIFETIME)
+        what = f"read {self._bucket.url}/{info.key}"
+        signed = self._bucket.presigner.read_by(self._wire.credentials, info, LIFETIME)
         headers = dict(signed.headers)
         if info.version:
             headers["If-Match"] = info.version
@@ -91,11 +91,11 @@ class _Reader:
 
 
 class _Writer:
-    def __init__(self, store: S3Store, wire: _Wire, intent: Intent) -> None:
-        self._store = store
+    def __init__(self, bucket: S3Bucket, wire: _Wire, intent: Intent) -> None:
+        self._bucket = bucket
         self._wire = wire
         self._intent = intent
-        self._bound = store.checksumming(intent)
+        self._bound = bucket.checksumming(intent)
 
     @property
     def algorithm(self) -> Algorithm | None:
@@ -103,7 +103,7 @@ class _Writer:
 
     def write(self, key: str, data: bytes, checksum: Checksum) -> Checksum | None:
         bound = checksum if self._bound is not None else None
-        signed = self._store.presigner.put_by(
+        signed = self._bucket.presigner.put_by(
             self._wire.credentials,
             key,
             self._intent,
@@ -111,7 +111,7 @@ class _Writer:
             checksum=bound,
             lifetime=LIFETIME,
         )
-        what = f"write {self._store.url}/{key}"
+        what = f"write {self._bucket.url}/{key}"
         answer = self._wire.send(what, signed, dict(signed.headers), body=data, most=0)
         return s3_checksums.of_headers(answer.headers)
 

@@ -31,7 +31,7 @@ from transfer.sizes import GIB, MIB, TIB
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from backends.s3.store import S3Store
+    from backends.s3.bucket import S3Bucket
     from transfer.checksums import Algorithm
     from transfer.model import Expected, Intent, Part
     from transfer.store import Source
@@ -54,26 +54,26 @@ class S3Parts:
     limits = LIMITS
     resumable = True
 
-    def __init__(self, store: S3Store) -> None:
-        self._store = store
+    def __init__(self, bucket: S3Bucket) -> None:
+        self._bucket = bucket
 
     async def create(self, key: str, intent: Intent) -> Upload:
         """CreateMultipartUpload, with our mark in the metadata."""
-        algorithm = self._store.checksumming(intent)
+        algorithm = self._bucket.checksumming(intent)
         try:
             return await self._create(key, intent, algorithm)
         except (RejectedError, UnsupportedError):
-            if not s3_checksums.create_headers(algorithm) or self._store.confirmed:
+            if not s3_checksums.create_headers(algorithm) or self._bucket.confirmed:
                 raise
         # Perhaps it was the checksum that it would not have.
         upload = await self._create(key, intent, None)
-        self._store.refuses_checksums = True
+        self._bucket.refuses_checksums = True
         return upload
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         """UploadPart, presigned; bound to its content where the store checks that."""
-        store = self._store
-        copied = await store.copies.part(upload, part, source, tally)
+        bucket = self._bucket
+        copied = await bucket.copies.part(upload, part, source, tally)
         if copied is not None:
             return copied
         if upload.algorithm is None:
@@ -82,17 +82,17 @@ class S3Parts:
             return await self._send(upload, part, near, tally)
 
     async def _send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
-        store = self._store
-        what = f"write part {part.number} of {store.url}/{upload.key}"
+        bucket = self._bucket
+        what = f"write part {part.number} of {bucket.url}/{upload.key}"
         checksum = await bind(source, upload.algorithm, tally)
-        signed = await store.presigner.sign_part(upload, part, checksum, LIFETIME)
+        signed = await bucket.presigner.sign_part(upload, part, checksum, LIFETIME)
         answer = await send_signed(
-            store.mover,
+            bucket.mover,
             signed,
             source,
             tally,
-            tls=store.signing.tls,
-            error_of=lambda answer: store.error(what, answer),
+            tls=bucket.signing.tls,
+            error_of=lambda answer: bucket.error(what, answer),
         )
         etag = answer.headers.get("etag", "")
         return Receipt(part.number, part.span.size, etag, tally.checksum)
@@ -115,13 +115,13 @@ class S3Parts:
                 return receipts
 
     async def _list(self, upload: Upload, marker: str) -> Document:
-        store = self._store
-        what = f"list the parts of {store.url}/{upload.key}"
+        bucket = self._bucket
+        what = f"list the parts of {bucket.url}/{upload.key}"
         query = {"uploadId": upload_id(upload)}
         if marker:
             query["part-number-marker"] = marker
         try:
-            answer = await store.control.ask(what, "GET", upload.key, query=query)
+            answer = await bucket.control.ask(what, "GET", upload.key, query=query)
         except UploadGoneError:
             raise
         except NotFoundError as error:
@@ -138,10 +138,10 @@ class S3Parts:
         except (UploadGoneError, TemporaryError) as error:
             info = await self._find_own(upload, error)
         else:
-            info = await self._store.stat(upload.key)
+            info = await self._bucket.stat(upload.key)
         if expected.size is not None and info.size != expected.size:
             raise IntegrityError(
-                f"{self._store.url}/{upload.key} has {info.size} bytes, {expected.size} were sent"
+                f"{self._bucket.url}/{upload.key} has {info.size} bytes, {expected.size} were sent"
             )
         return info
 
@@ -158,39 +158,39 @@ class S3Parts:
             except NotFoundError:
                 return
         raise UnavailableError(
-            f"the upload to {self._store.url}/{upload.key} is still there after {_ABORTS} aborts"
+            f"the upload to {self._bucket.url}/{upload.key} is still there after {_ABORTS} aborts"
         )
 
     async def _abort(self, upload: Upload) -> None:
-        store = self._store
-        what = f"give up the upload to {store.url}/{upload.key}"
+        bucket = self._bucket
+        what = f"give up the upload to {bucket.url}/{upload.key}"
         query = {"uploadId": upload_id(upload)}
-        await store.control.ask(what, "DELETE", upload.key, query=query)
+        await bucket.control.ask(what, "DELETE", upload.key, query=query)
 
     async def _create(self, key: str, intent: Intent, algorithm: Algorithm | None) -> Upload:
-        store = self._store
-        what = f"open an upload to {store.url}/{key}"
-        headers = store.presigner.object_headers(key, intent)
+        bucket = self._bucket
+        what = f"open an upload to {bucket.url}/{key}"
+        headers = bucket.presigner.object_headers(key, intent)
         headers |= {f"x-amz-meta-{MARK}": intent.nonce, **s3_checksums.create_headers(algorithm)}
-        answer = await store.control.ask(what, "POST", key, query={"uploads": ""}, headers=headers)
+        answer = await bucket.control.ask(what, "POST", key, query={"uploads": ""}, headers=headers)
         opened = Document(what, answer.body, "InitiateMultipartUpload")
         checked = s3_checksums.confirmed(algorithm, answer.headers)
-        store.confirmed = store.confirmed or checked in s3_checksums.FULL_OBJECT
+        bucket.confirmed = bucket.confirmed or checked in s3_checksums.FULL_OBJECT
         upload = f"{intent.nonce}{opened.fields['UploadId']}"
         return Upload(key, upload, intent.size, intent.part_size, checked)
 
     async def _complete(
         self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
     ) -> None:
-        store = self._store
+        bucket = self._bucket
         checksum = review(upload, receipts, await self.sent(upload), expected)
         headers = {"If-None-Match": "*"} if expected.no_clobber else {}
         if upload.algorithm in s3_checksums.FULL_OBJECT and checksum is not None:
             headers |= {"x-amz-checksum-type": "FULL_OBJECT", **s3_checksums.header(checksum)}
             headers["x-amz-mp-object-size"] = str(sum(receipt.size for receipt in receipts))
-        what = f"complete {store.url}/{upload.key}"
+        what = f"complete {bucket.url}/{upload.key}"
         try:
-            answer = await store.control.ask(
+            answer = await bucket.control.ask(
                 what,
                 "POST",
                 upload.key,
@@ -206,7 +206,7 @@ class S3Parts:
     async def _find_own(self, upload: Upload, error: TransferError) -> ObjectInfo:
         """Return the object if this very upload made it, else raise the error there was."""
         try:
-            info, metadata = await self._store.head(upload.key)
+            info, metadata = await self._bucket.head(upload.key)
         except TransferError:
             raise error from None
         if metadata.get(MARK) != upload.id[:MARK_LENGTH]:

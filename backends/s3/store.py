@@ -19,14 +19,14 @@ from backends.presigned import RemoteObject, bind, send_signed
 from backends.s3 import checksums as s3_checksums
 from backends.s3.access import access_by_settings
 from backends.s3.batches import S3Batches
-from backends.s3.control import S3Control, modified
-from backends.s3.copies import ServerCopies, place_of
+from backends.s3.bucket import S3Bucket, version_of
+from backends.s3.copies import place_of
 from backends.s3.documents import Document, decoded
-from backends.s3.errors import error_of_answer, refused_overwrite
+from backends.s3.errors import refused_overwrite
 from backends.s3.parts import LIFETIME, S3Parts
-from backends.s3.presigner import CHECKSUM_MODE, S3Presigner, check_extra_args
+from backends.s3.presigner import S3Presigner, check_extra_args
 from backends.spool import at_hand
-from transfer.errors import RejectedError, SourceChangedError, UnavailableError, UnsupportedError
+from transfer.errors import RejectedError, SourceChangedError, UnsupportedError
 from transfer.model import ObjectInfo, Page, Traits
 from transfer.sizes import GIB, MIB
 
@@ -35,13 +35,11 @@ if TYPE_CHECKING:
 
     from backends.s3.access import Access
     from transfer.checksums import Algorithm
-    from transfer.errors import TransferError
     from transfer.model import Intent
     from transfer.settings import Settings
-    from transfer.store import Context, Mover, OpenObject, Response, SignedRequest, Source, Store
+    from transfer.store import Context, Mover, OpenObject, SignedRequest, Source, Store
     from transfer.tally import Tally
 
-_META = "x-amz-meta-"
 _TRAITS = Traits(max_put=5 * GIB)
 # From this size on, one request more to learn the checksum costs nothing that shows.
 _LOOKED_AT = 16 * MIB
@@ -66,45 +64,15 @@ def _load_sdk() -> Callable[[str, Settings], Awaitable[Access]]:
     return find_access
 
 
-class S3Store:
+class S3Store(S3Bucket):
     """The objects of one bucket; make it with `open_store`."""
 
     def __init__(self, bucket: str, access: Access, mover: Mover) -> None:
-        self.bucket = bucket
-        self.control = S3Control(access, mover)
-        self.mover = mover
-        self.signing = access.signing
-        self.url = f"s3://{bucket}"
+        super().__init__(bucket, access, mover)
         self.traits = _TRAITS
-        self.presigner = S3Presigner(access.signing, access.base)
         self.parts = S3Parts(self)
         self.batches = S3Batches(self)
         self.signer = S3Presigner(access.signing, access.public)
-        self.copies = ServerCopies(self.control, access.signing)
-        self.refuses_checksums = False
-        self.confirmed = False
-
-    async def stat(self, key: str) -> ObjectInfo:
-        """HeadObject."""
-        return (await self.head(key))[0]
-
-    async def head(self, key: str) -> tuple[ObjectInfo, Mapping[str, str]]:
-        """HeadObject, with the metadata."""
-        what = f"look at {self.url}/{key}"
-        answer = await self.control.ask(what, "HEAD", key, headers=CHECKSUM_MODE)
-        said = answer.headers
-        length = said.get("content-length", "")
-        if not length.isdecimal():
-            raise UnavailableError(f"{what}: the answer does not say how long it is")
-        info = ObjectInfo(
-            key,
-            int(length),
-            version_of(said.get("etag")),
-            modified(said),
-            s3_checksums.of_headers(said),
-            content_type=said.get("content-type"),
-        )
-        return info, {n.removeprefix(_META): v for n, v in said.items() if n.startswith(_META)}
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """ListObjectsV2, a thousand keys at a time."""
@@ -190,19 +158,9 @@ class S3Store:
         self.confirmed = self.confirmed or said is not None
         return ObjectInfo(key, source.size, version_of(answer.headers.get("etag")), checksum=said)
 
-    def checksumming(self, intent: Intent) -> Algorithm | None:
-        """Return what the sender's parts should be checked by, if it can give that."""
-        if self.refuses_checksums or intent.algorithm is None:
-            return None
-        return s3_checksums.chosen(self.signing.settings.s3_checksum)
-
     async def delete(self, key: str) -> None:
         """DeleteObject: a key that is not there is fine."""
         await self.control.ask(f"delete {self.url}/{key}", "DELETE", key)
-
-    def error(self, what: str, answer: Response) -> TransferError:
-        """Return the error of an answer of the data path."""
-        return error_of_answer(what, answer.status, answer.headers, answer.body)
 
 
 def _listed(item: Mapping[str, str], page: Document) -> ObjectInfo:
@@ -213,11 +171,6 @@ def _listed(item: Mapping[str, str], page: Document) -> ObjectInfo:
         version_of(item.get("ETag")),
         datetime.fromisoformat(when).timestamp() if when else None,
     )
-
-
-def version_of(etag: str | None) -> str | None:
-    """Return an ETag as a version; some compatibles give an empty one."""
-    return etag if etag and etag.strip('"') else None
 
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from transfer.tally import Tally
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backends.sftp.folder import SftpFolder
     from backends.sftp.sessions import Session
-    from backends.sftp.store import SftpStore
     from transfer.checksums import Checksum
     from transfer.model import Expected, Intent, Part
     from transfer.store import Source
@@ -51,13 +51,13 @@ _REMEMBERED = 1000
 
 
 class SftpParts:
-    """The facet of `SftpStore`."""
+    """The facet of a folder of a server."""
 
     limits = _LIMITS
     resumable = True
 
-    def __init__(self, store: SftpStore) -> None:
-        self._store = store
+    def __init__(self, folder: SftpFolder) -> None:
+        self._folder = folder
         # What the notes of an upload had when this process first looked, and has noted since.
         self._noted: dict[str, set[int]] = {}
         # Versions of what this process has put together: the answer may have been lost.
@@ -69,23 +69,23 @@ class SftpParts:
             raise UnsupportedError("a part has no offset in a file before the size is known")
         part_size = intent.part_size or max(1, intent.size)
         upload = Upload(key, intent.nonce, intent.size, part_size)
-        with sftp_errors(f"write {self._store.url}/{key}"):
-            async with self._store.sessions.session() as session:
-                with session.within(self._store.patience):
+        with sftp_errors(f"write {self._folder.url}/{key}"):
+            async with self._folder.sessions.session() as session:
+                with session.within(self._folder.patience):
                     unfinished = await self._partial(upload, session)
                     await _check_target(session, unfinished.path, no_clobber=intent.no_clobber)
                 try:
                     await self._allocate(session, unfinished, intent.size)
                 except BaseException:
-                    await self._store.discard(unfinished)
+                    await self._folder.discard(unfinished)
                     raise
         self._noted[upload.id] = set()
         return upload
 
     async def _allocate(self, session: Session, unfinished: Partial, size: int) -> None:
-        with session.within(self._store.patience):
+        with session.within(self._folder.patience):
             file = await sftp_partial.create(session, unfinished)
-            async with self._store.closing(session, file):
+            async with self._folder.closing(session, file):
                 await sftp_partial.check_space(session, unfinished.path, unfinished.folder, size)
                 await file.truncate(size)
 
@@ -96,21 +96,21 @@ class SftpParts:
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         """Write one part at its offset and note that it is there."""
-        store = self._store
-        with sftp_errors(f"write part {part.number} of {store.url}/{upload.key}"):
-            async with store.sessions.session() as session:
-                with session.within(store.patience):
+        folder = self._folder
+        with sftp_errors(f"write part {part.number} of {folder.url}/{upload.key}"):
+            async with folder.sessions.session() as session:
+                with session.within(folder.patience):
                     unfinished = await self._partial(upload, session)
                     file = await sftp_partial.begin(session, unfinished)
-                async with store.closing(session, file) as opened:
-                    with session.within(store.patience):
+                async with folder.closing(session, file) as opened:
+                    with session.within(folder.patience):
                         await self._doubt(session, unfinished, part.number)
-                    await store.fill(
+                    await folder.fill(
                         session, unfinished, opened, source, tally, start=part.span.start
                     )
                 checksum = tally.checksum
                 receipt = Receipt(part.number, tally.moved, etag_of(checksum), checksum)
-                with session.within(store.patience):
+                with session.within(folder.patience):
                     await sftp_partial.note(session, unfinished, receipt)
         self._noted[upload.id].add(part.number)
         return receipt
@@ -123,10 +123,10 @@ class SftpParts:
 
     async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
         """Read what was noted, and the parts themselves if asked to."""
-        store = self._store
-        with sftp_errors(f"look for the parts of {store.url}/{upload.key}"):
-            async with store.sessions.session() as session:
-                with session.within(store.patience):
+        folder = self._folder
+        with sftp_errors(f"look for the parts of {folder.url}/{upload.key}"):
+            async with folder.sessions.session() as session:
+                with session.within(folder.patience):
                     unfinished = await self._partial(upload, session)
                     await _check_open(session, unfinished)
                     noted = await sftp_partial.noted(session, unfinished)
@@ -163,15 +163,15 @@ class SftpParts:
         """Tell whether a range of the temporary file has a checksum."""
         if wanted is None:
             return False
-        store = self._store
+        folder = self._folder
         tally = Tally(wanted.algorithm)
         with sftp_errors(f"read {unfinished.temporary}"):
-            async with store.sessions.session() as session:
-                with session.within(store.patience):
+            async with folder.sessions.session() as session:
+                with session.within(folder.patience):
                     file = await session.open(unfinished.temporary, asyncssh.FXF_READ)
                 try:
-                    async with store.closing(session, file) as opened:
-                        timeout = store.stall_timeout
+                    async with folder.closing(session, file) as opened:
+                        timeout = folder.stall_timeout
                         sink = NullSink()
                         await download(
                             opened, span, sink, tally, stall_timeout=timeout, check=_no_check
@@ -192,20 +192,20 @@ class SftpParts:
         except UploadGoneError:
             return await self._published_before(upload)
         follows = review(upload, receipts, listed, expected)
-        with sftp_errors(f"write {self._store.url}/{upload.key}"):
+        with sftp_errors(f"write {self._folder.url}/{upload.key}"):
             return await self._complete(upload, follows, expected)
 
     async def _complete(
         self, upload: Upload, follows: Checksum | None, expected: Expected
     ) -> ObjectInfo:
-        store = self._store
-        async with store.sessions.session() as session:
-            with session.within(store.patience):
+        folder = self._folder
+        async with folder.sessions.session() as session:
+            with session.within(folder.patience):
                 unfinished = await self._partial(upload, session)
             proved = await self._proved(unfinished, follows, expected)
             info = info_of(upload.key, await self._settled(session, unfinished, expected))
             self._remember(upload.id, info)
-            with session.within(store.patience):
+            with session.within(folder.patience):
                 publish = partial(sftp_partial.publish, no_clobber=expected.no_clobber)
                 await publish(session, unfinished)
                 await sftp_partial.remove(session, unfinished.notes)
@@ -228,12 +228,12 @@ class SftpParts:
         self, session: Session, unfinished: Partial, expected: Expected
     ) -> asyncssh.SFTPAttrs:
         """Make the temporary file durable and return what it is."""
-        store = self._store
-        with session.within(store.patience):
+        folder = self._folder
+        with session.within(folder.patience):
             file = await sftp_partial.begin(session, unfinished)
-        async with store.closing(session, file):
-            await store.sync(session, file)
-            with session.within(store.patience):
+        async with folder.closing(session, file):
+            await folder.sync(session, file)
+            with session.within(folder.patience):
                 found = await file.stat()
         if found.size != expected.size:
             raise IntegrityError(
@@ -250,24 +250,24 @@ class SftpParts:
         """Return the object if this process has made it of this upload; else UploadGoneError."""
         version = self._published.get(upload.id)
         if version is not None:
-            info = await self._store.stat(upload.key)
+            info = await self._folder.stat(upload.key)
             if info.version == version:
                 return info
         raise UploadGoneError(
-            f"the upload {upload.id} of {self._store.url}/{upload.key} is not open any more"
+            f"the upload {upload.id} of {self._folder.url}/{upload.key} is not open any more"
         )
 
     async def abort(self, upload: Upload) -> None:
         """Remove the temporary file and the notes."""
-        with sftp_errors(f"clean up {self._store.url}/{upload.key}"):
-            async with self._store.sessions.session() as session:
-                with session.within(self._store.patience):
+        with sftp_errors(f"clean up {self._folder.url}/{upload.key}"):
+            async with self._folder.sessions.session() as session:
+                with session.within(self._folder.patience):
                     unfinished = await self._partial(upload, session)
                     await sftp_partial.remove(session, unfinished.temporary, unfinished.notes)
         self._noted.pop(upload.id, None)
 
     async def _partial(self, upload: Upload, session: Session) -> Partial:
-        return Partial(await self._store.path_of(upload.key, session), upload.id)
+        return Partial(await self._folder.path_of(upload.key, session), upload.id)
 
 
 async def _check_target(session: Session, path: str, *, no_clobber: bool) -> None:

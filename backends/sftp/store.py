@@ -8,7 +8,7 @@ the protocol tells: it is looked at before and after what is read.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,22 +21,19 @@ from backends.remote_file import RemoteFile
 from backends.remote_walk import Entry, RemoteWalks
 from backends.sftp import partial as sftp_partial
 from backends.sftp.attributes import info_of, version_of
-from backends.sftp.bytes import BUFFER, OpenedFile, download, upload
-from backends.sftp.errors import LIBRARY_ERRORS, sftp_errors
+from backends.sftp.bytes import BUFFER, download
+from backends.sftp.errors import sftp_errors
+from backends.sftp.folder import SftpFolder
 from backends.sftp.partial import Partial
 from backends.sftp.parts import SftpParts
 from backends.sftp.sessions import Sessions
 from transfer.checksums import differ
 from transfer.errors import (
-    BadKeyError,
     DamagedInTransitError,
     IntegrityError,
-    NotFoundError,
     SourceChangedError,
     StalledError,
-    TransferError,
 )
-from transfer.keys import check_key
 from transfer.model import ObjectInfo, Page, Traits
 from transfer.mover.stall import StallWatch
 from transfer.sizes import TIB
@@ -51,12 +48,8 @@ if TYPE_CHECKING:
     from transfer.store import Context, OpenObject, Sink, Source, Store
     from transfer.tally import Tally
 
-LARGEST = 8 * 1024 * 1024 * TIB - 1
-_TRAITS = Traits(max_put=LARGEST, buffer=BUFFER)
-# A disk may take long to write out what it holds.
-_SYNC_PATIENCE = 900.0
-_CLEAN_UP = 5.0
-_LOOKS = 16
+_LARGEST = 8 * 1024 * 1024 * TIB - 1
+_TRAITS = Traits(max_put=_LARGEST, buffer=BUFFER)
 
 
 @asynccontextmanager
@@ -71,39 +64,18 @@ async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
             await sessions.close()
 
 
-class SftpStore:
-    """Files below a folder of a server; make it with `open_store`.
-
-    `confined` refuses keys that are not canonical and paths that a symbolic link
-    is part of, as far as they are below the root.
-    """
+class SftpStore(SftpFolder):
+    """Files below a folder of a server; make it with `open_store`."""
 
     signer = None
 
     def __init__(
         self, authority: Authority, sessions: Sessions, settings: Settings, *, confined: bool
     ) -> None:
-        self.url = authority.url
+        super().__init__(authority, sessions, settings, confined=confined)
         self.traits = _TRAITS
-        self.sessions = sessions
-        self.durable = settings.durability == "file"
-        self.patience = settings.request_timeout
-        self.stall_timeout = settings.stall_timeout
-        self._authority = authority
-        self._confined = confined
         self._walks = RemoteWalks(self._entries)
         self.parts = SftpParts(self)
-
-    async def stat(self, key: str) -> ObjectInfo:
-        """Look at a file; a folder is no object."""
-        with sftp_errors(f"look at {self.url}/{key}"):
-            async with self.sessions.session() as session:
-                with session.within(self.patience):
-                    path = await self.path_of(key, session)
-                    found = await session.sftp.stat(path)
-        if found.type != asyncssh.FILEXFER_TYPE_REGULAR:
-            raise NotFoundError(f"{self.url}/{key} is not a regular file")
-        return info_of(key, found)
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List files below a folder, links followed unless confined."""
@@ -156,75 +128,6 @@ class SftpStore:
                     timeout = self.stall_timeout
                     await download(opened, span, sink, tally, stall_timeout=timeout, check=check)
 
-    async def fill(
-        self,
-        session: Session,
-        unfinished: Partial,
-        opened: OpenedFile,
-        source: Source,
-        tally: Tally,
-        *,
-        start: int = 0,
-    ) -> None:
-        """Write a source into an open file; DiskFullError where that is why it failed."""
-        try:
-            await upload(source, opened, start, tally, self.stall_timeout)
-        except asyncssh.SFTPFailure:
-            with session.within(self.patience):
-                await sftp_partial.explain_failure(session, unfinished.path, unfinished.folder)
-            raise
-
-    @asynccontextmanager
-    async def closing(
-        self, session: Session, file: asyncssh.SFTPClientFile
-    ) -> AsyncIterator[OpenedFile]:
-        """Close a file in the end: when the server has said so, nothing more of it is written.
-
-        Some servers put a file away only then, which takes its time. After an
-        error they get a moment; a connection on which no answer comes is cut.
-        """
-        try:
-            yield OpenedFile(file, session.block)
-        except BaseException:
-            closed = False
-            with anyio.move_on_after(_CLEAN_UP, shield=True), suppress(*LIBRARY_ERRORS):
-                await file.close()
-                closed = True
-            if not closed:
-                session.drop()
-            raise
-        with session.within(_SYNC_PATIENCE):
-            await file.close()
-
-    async def sync(self, session: Session, file: asyncssh.SFTPClientFile) -> None:
-        """Make a file durable, if that is asked for and the server can."""
-        if self.durable:
-            with session.within(_SYNC_PATIENCE):
-                await sftp_partial.sync(file)
-
-    async def discard(self, unfinished: Partial) -> None:
-        """Take away what is unfinished, as far as the server can be reached in a moment.
-
-        What stays has a name that is never listed, and the next attempt replaces it.
-        """
-        with (
-            anyio.move_on_after(_CLEAN_UP, shield=True),
-            suppress(TransferError, *LIBRARY_ERRORS),
-        ):
-            async with self.sessions.session() as session:
-                await sftp_partial.remove(session, unfinished.temporary, unfinished.notes)
-
-    async def path_of(self, key: str, session: Session) -> str:
-        """Return the path of a key; BadKeyError if the key may not be used."""
-        if self._confined:
-            check_key(key)
-            await self._refuse_links(key, session)
-        elif "\0" in key:
-            raise BadKeyError(f"{key!r} has a NUL byte")
-        if is_ours(key.rpartition("/")[2]):
-            raise BadKeyError(f"{key!r}: names like this are reserved for unfinished transfers")
-        return self._authority.path_of(key)
-
     async def _write(
         self, session: Session, unfinished: Partial, source: Source, tally: Tally
     ) -> asyncssh.SFTPAttrs:
@@ -261,34 +164,12 @@ class SftpStore:
                 hint="transfer it again when nothing writes to it",
             )
 
-    async def _refuse_links(self, key: str, session: Session) -> None:
-        """Look at every folder on the way, all at once."""
-        links: list[str] = []
-        errors: list[Exception] = []
-
-        async def look(path: str) -> None:
-            try:
-                if (await session.sftp.lstat(path)).type == asyncssh.FILEXFER_TYPE_SYMLINK:
-                    links.append(path)
-            except asyncssh.SFTPNoSuchFile:
-                return
-            except LIBRARY_ERRORS as error:
-                errors.append(error)
-
-        async with anyio.create_task_group() as group:
-            for end in _ends(key):
-                group.start_soon(look, self._authority.path_of(key[:end]))
-        if errors:
-            raise errors[0]
-        if links:
-            raise BadKeyError(f"{key!r} leads through a symbolic link")
-
     async def _entries(self, prefix: str) -> list[Entry]:
         """List one folder."""
         with sftp_errors(f"list {self.url}/{prefix}"):
             async with self.sessions.session() as session:
-                folder = self._authority.path_of(prefix)
-                if prefix and self._confined:
+                folder = self.authority.path_of(prefix)
+                if prefix and self.confined:
                     folder = await self.path_of(prefix.removesuffix("/"), session)
                 names = await self._names(session, folder)
                 return [
@@ -324,7 +205,7 @@ class SftpStore:
             return Entry(text)
         if kind != asyncssh.FILEXFER_TYPE_SYMLINK:
             return Entry(text, info_of(prefix + text, name.attrs))
-        if self._confined:
+        if self.confined:
             return None
         path = f"{folder.rstrip('/')}/{text}"
         try:
@@ -335,11 +216,6 @@ class SftpStore:
         if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
             return Entry(text, leads_to=str(await session.sftp.realpath(path)))
         return Entry(text, info_of(prefix + text, found))
-
-
-def _ends(key: str) -> list[int]:
-    """Return where the name of each folder on the way ends, and of the key itself."""
-    return [at for at, char in enumerate(key) if char == "/"] + [len(key)]
 
 
 if TYPE_CHECKING:

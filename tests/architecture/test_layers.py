@@ -85,12 +85,11 @@ SDKS = {"aiobotocore", "boto3", "botocore", "gcloud", "azure", "asyncssh", "aiof
 
 
 class Import(NamedTuple):
-    """`module` imports `target`; `lasting` is False where only a type checker sees it."""
+    """`module` imports `target`, be it only for a type checker."""
 
     module: str
     target: str
     line: int
-    lasting: bool = True
 
     def __str__(self) -> str:
         return f"{self.module}:{self.line} imports {self.target}"
@@ -99,33 +98,28 @@ class Import(NamedTuple):
 def imports_of(module: str, source: str) -> list[Import]:
     """Return all imports of a module, wherever in the text they are."""
     found: list[Import] = []
-    _collect(ast.parse(source), module, found, lasting=True)
+    _collect(ast.parse(source), module, found)
     return found
 
 
-def _collect(node: ast.AST, module: str, found: list[Import], *, lasting: bool) -> None:
+def _collect(node: ast.AST, module: str, found: list[Import]) -> None:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
-            found.extend(Import(module, name.name, child.lineno, lasting) for name in child.names)
+            found.extend(Import(module, name.name, child.lineno) for name in child.names)
         elif isinstance(child, ast.ImportFrom):
-            found.extend(_from(child, module, lasting=lasting))
-        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for part in child.body:
-                _collect(ast.Module([part], []), module, found, lasting=False)
-            for part in child.orelse:
-                _collect(ast.Module([part], []), module, found, lasting=lasting)
+            found.extend(_from(child, module))
         else:
-            _collect(child, module, found, lasting=lasting)
+            _collect(child, module, found)
 
 
-def _from(node: ast.ImportFrom, module: str, *, lasting: bool) -> Iterator[Import]:
+def _from(node: ast.ImportFrom, module: str) -> Iterator[Import]:
     """`from transfer import planner` means the module `transfer.planner`."""
     assert node.level == 0, f"{module}:{node.lineno} has a relative import"
     base = node.module or ""
     for name in node.names:
         whole = f"{base}.{name.name}"
         is_module = (ROOT / whole.replace(".", "/")).is_dir() or _file(whole).exists()
-        yield Import(module, whole if is_module else base, node.lineno, lasting)
+        yield Import(module, whole if is_module else base, node.lineno)
 
 
 def _file(module: str) -> Path:
@@ -208,12 +202,12 @@ def impure(modules: dict[str, str]) -> list[Import]:
 
 
 def cycles(modules: dict[str, str]) -> list[str]:
-    """Return modules that import themselves in the end, by imports that a program runs."""
+    """Return modules that import themselves in the end, be it only for a type."""
     graph = {
         module: {
             item.target
             for item in imports_of(module, source)
-            if item.lasting and item.target in modules and item.target != "transfer"
+            if item.target in modules and item.target != "transfer"
         }
         for module, source in modules.items()
     }
@@ -351,15 +345,12 @@ def test_clock_in_a_pure_module_is_caught(source: str):
     assert impure({"transfer.mover.aio": source}) == []
 
 
-def test_circle_is_caught_but_not_one_of_types():
+@pytest.mark.parametrize("back", ["def f():\n    ", "if TYPE_CHECKING:\n    "])
+def test_circle_is_caught(back: str):
     one = "from transfer.sizes import MIB"
-    other = "def f():\n    from transfer.model import Span"
-    typed = "if TYPE_CHECKING:\n    from transfer.model import Span"
-    assert cycles({"transfer.model": one, "transfer.sizes": other}) == [
-        "transfer.model",
-        "transfer.sizes",
-    ]
-    assert cycles({"transfer.model": one, "transfer.sizes": typed}) == []
+    other = f"{back}from transfer.model import Span"
+    both = ["transfer.model", "transfer.sizes"]
+    assert cycles({"transfer.model": one, "transfer.sizes": other}) == both
 
 
 def test_relative_import_is_caught():

@@ -1,0 +1,117 @@
+"""Parts of a file that is not there yet: written at their offsets under a temporary name."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import defaultdict
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+
+from backends.local.folder import LocalFolder, info_of
+from backends.partial_file import PartialFile, etag_of
+from transfer.errors import (
+    UnsupportedError,
+)
+from transfer.files import FileSink, local_errors
+from transfer.model import (
+    Expected,
+    Intent,
+    ObjectInfo,
+    Part,
+    PartLimits,
+    Receipt,
+    Upload,
+)
+from transfer.review import review
+from transfer.sizes import TIB
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transfer.store import Source
+    from transfer.tally import Tally
+
+LARGEST = 8 * 1024 * 1024 * TIB - 1
+_LIMITS = PartLimits(min_size=1, max_size=LARGEST, max_count=10**9, max_object=LARGEST)
+
+
+class LocalParts:
+    """Parts written at their offsets into one temporary file."""
+
+    limits = _LIMITS
+    resumable = True
+
+    def __init__(self, folder: LocalFolder) -> None:
+        self._folder = folder
+        self._locks: defaultdict[str, Lock] = defaultdict(Lock)
+
+    async def create(self, key: str, intent: Intent) -> Upload:
+        """Make the temporary file, with its full length; DiskFullError if it will not fit."""
+        if intent.size is None:
+            raise UnsupportedError("a part has no offset in a file before the size is known")
+        part_size = intent.part_size or max(1, intent.size)
+        upload = Upload(key, secrets.token_hex(16), intent.size, part_size)
+        file = await self._file(upload)
+        with local_errors("write", str(file.path)):
+            await anyio.to_thread.run_sync(
+                partial(file.create, intent.size, no_clobber=intent.no_clobber)
+            )
+        return upload
+
+    async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
+        """Write one part at its offset and note that it is there."""
+        file = await self._file(upload)
+        with local_errors("write", str(file.path)):
+            fd = await anyio.to_thread.run_sync(file.begin, part.number)
+            try:
+                await source.pour(FileSink(fd, part.span, self._locks[upload.id]), tally)
+            finally:
+                os.close(fd)
+            receipt = Receipt(part.number, tally.moved, etag_of(tally.checksum), tally.checksum)
+            await anyio.to_thread.run_sync(file.note, receipt)
+        return receipt
+
+    async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
+        """Go on with the upload given, if its file is still there."""
+        del key, intent
+        return upload
+
+    async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
+        """Read what was noted, and the parts themselves if asked to."""
+        file = await self._file(upload)
+        with local_errors("read", str(file.path)):
+            part_size = upload.part_size or 1
+            return await anyio.to_thread.run_sync(partial(file.receipts, part_size, reread=reread))
+
+    async def complete(
+        self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
+    ) -> ObjectInfo:
+        """Compare with what was noted, make it durable, rename it."""
+        checksum = review(upload, receipts, await self.sent(upload), expected)
+        file = await self._file(upload)
+        wanted = expected.checksum
+        if wanted is not None and (checksum is None or checksum.algorithm is not wanted.algorithm):
+            # It does not follow from the parts: the file has to be read once more.
+            await anyio.to_thread.run_sync(file.check_content, wanted)
+            checksum = wanted
+        with local_errors("write", str(file.path)):
+            publish = partial(file.publish, expected.size, no_clobber=expected.no_clobber)
+            found = await anyio.to_thread.run_sync(publish)
+        self._locks.pop(upload.id, None)
+        return replace(info_of(upload.key, found), checksum=checksum)
+
+    async def abort(self, upload: Upload) -> None:
+        """Remove the temporary file and the notes."""
+        file = await self._file(upload)
+        with local_errors("clean up", str(file.path)):
+            await anyio.to_thread.run_sync(file.remove)
+        self._locks.pop(upload.id, None)
+
+    async def _file(self, upload: Upload) -> PartialFile:
+        path = await anyio.to_thread.run_sync(self._folder.path_of, upload.key)
+        return PartialFile(path, upload.id, self._folder.durable)
