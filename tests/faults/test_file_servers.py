@@ -184,7 +184,7 @@ async def test_sftp_password_in_the_url_works_and_is_never_shown(
                 await store.stat("a")
             assert_one_line(caught.value, password)
         assert_one_line(store.url, password)
-        assert_one_line(repr(store._authority), password)
+        assert_one_line(repr(store.authority), password)
     [notice] = notices
     assert "TRANSFER_STORE_PASSWORD" in notice
     assert_one_line(notice, password)
