@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
     from transfer.model import PartLimits, Traits
 
-AUTO_SMALLEST = 8 * MIB
+# What S3 takes at least. On long and lossy paths smaller parts are faster: the last
+# of them are sooner over.
+AUTO_SMALLEST = 5 * MIB
+# Files below it would be three requests more for little.
+AUTO_THRESHOLD = 16 * MIB
 # The chunk size that MLflow documents.
 AUTO_LARGEST = 100 * MIB
 PARTS_PER_CONNECTION = 4
@@ -138,7 +142,7 @@ def _pays(size: int, preference: Preference) -> bool:
         return size >= max(1, preference.threshold)
     if preference.part_size is not None:
         return size > preference.part_size
-    return size >= 2 * AUTO_SMALLEST
+    return size >= AUTO_THRESHOLD
 
 
 def _single(size: int, traits: Traits, limits: PartLimits | None) -> Plan:

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
 # What a part still needs, in units of what a whole one should take, to be cut.
-WORTH_IT = 2.0
+WORTH_IT = 1.5
 # Each cut of the same part makes the next one harder to get, and after some there is none.
-HARDER = 2.0
-MOST_CUTS = 2
+HARDER = 1.2
+MOST_CUTS = 3
 # Of the idle connections, one in so many is used at the same time.
 SHARE = 8
 # Less than this is not worth a new connection, in seconds.
@@ -77,8 +76,8 @@ class Stragglers:
         known = [pace for pace in paces.values() if pace is not None]
         if len(known) > 1 and min(known) == float("inf"):
             return []  # an outage, not a straggler
-        usual = median([*self._paces, *known])
-        late = [(_lateness(flight, paces[flight.key], usual, now), flight.key) for flight in flying]
+        hoped = _hoped_for(sorted([*self._paces, *known]), len(flying), idle)
+        late = [(_lateness(flight, paces[flight.key], hoped, now), flight.key) for flight in flying]
         late = sorted((item for item in late if item[0] > 1), key=lambda item: -item[0])
         return [key for _, key in late[: 1 + idle // SHARE]]
 
@@ -101,9 +100,18 @@ class Stragglers:
         return (now - since) / (flight.moved - moved) if flight.moved > moved else float("inf")
 
 
-def _lateness(flight: Flight, pace: float | None, usual: float, now: float) -> float:
+def _hoped_for(paces: list[float], flying: int, idle: int) -> float:
+    """Return the pace that a part can hope for that is sent now: of all, from fast to slow.
+
+    That of the middle while all connections are busy; the emptier the line has
+    become, the more like that of the fastest.
+    """
+    return paces[int(len(paces) / 2 * flying / (flying + idle))]
+
+
+def _lateness(flight: Flight, pace: float | None, hoped: float, now: float) -> float:
     """Return how often the least that is worth a cut is in what the part still needs."""
-    again = max(usual * flight.size, LEAST / WORTH_IT)
+    again = max(hoped * flight.size, LEAST / WORTH_IT)
     if pace is None or flight.cuts >= MOST_CUTS or now - flight.began < again:
         return 0.0
     return (flight.size - flight.moved) * pace / (WORTH_IT * again * HARDER**flight.cuts)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from backends import s3_parts
+from backends.s3 import parts as s3_parts
 from tests.faults.harness import AWS, BUCKET, ChaosProxy, StrictStore, network
 from tests.faults.harness.network import REQUEST, RESPONSE
 from transfer.engine import Engine

@@ -37,7 +37,7 @@ def test_a_part_at_a_tenth_of_the_pace_is_cut():
 
 
 def test_a_part_that_is_nearly_done_is_left_alone():
-    assert observed(usual(), {"slow": 0.1}, moved=0.6 * SIZE) == []
+    assert observed(usual(), {"slow": 0.1}, moved=0.65 * SIZE) == []
 
 
 def test_a_part_that_was_fast_and_stands_still_is_cut():
@@ -62,9 +62,10 @@ def test_nothing_is_cut_before_anything_is_known():
     assert observed(usual(count=2), {"slow": 0.1}) == []
 
 
-def test_parts_that_are_all_slow_are_not_late():
+def test_parts_that_are_all_slow_are_not_late_before_the_line_is_empty():
     rates = {f"part {number}": 0.1 for number in range(12)}
-    assert observed(usual(), rates, idle=30) == []
+    assert observed(usual(), rates, idle=1) == []
+    assert len(observed(usual(), rates, idle=30)) == 4
 
 
 def test_what_stands_still_altogether_is_an_outage():
@@ -83,9 +84,10 @@ def test_the_latest_come_first_and_some_connections_stay_idle():
 
 
 def test_a_part_is_not_cut_again_and_again():
-    assert observed(usual(), {"slow": 0.2}, cuts=1) == []
-    assert observed(usual(), {"slow": 0.01}, cuts=1) == ["slow"]
-    assert observed(usual(), {"slow": 0.01}, cuts=2) == []
+    assert observed(usual(), {"slow": 0.2}, cuts=0) == ["slow"]
+    assert observed(usual(), {"slow": 0.2}, cuts=2) == []
+    assert observed(usual(), {"slow": 0.01}, cuts=2) == ["slow"]
+    assert observed(usual(), {"slow": 0.01}, cuts=3) == []
 
 
 def test_a_part_that_has_begun_again_is_looked_at_afresh():

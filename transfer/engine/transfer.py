@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from transfer.engine.report import Options
     from transfer.engine.tail import Tail
     from transfer.machine import Machine
-    from transfer.model import ObjectInfo, Part, Receipt, Upload
+    from transfer.model import ObjectInfo, Part, Receipt, Traits, Upload
     from transfer.store import OpenObject, Parts, Store
 
 T = TypeVar("T")
@@ -83,8 +83,7 @@ class FileTransfer(Job):
         publish: Callable[[Resumed | Retrying], None],
     ) -> None:
         limits = {store.url: store.traits.connections for store in (source, target)}
-        buffer = source.traits.buffer + target.traits.buffer
-        super().__init__(machine, tuple(limits.items()), buffer)
+        super().__init__(machine, tuple(limits.items()), _buffer(source.traits, target.traits))
         self.item = item
         self.meter = Meter()
         self.started = anyio.current_time()
@@ -403,3 +402,9 @@ class FileTransfer(Job):
         if operation == "reopen":
             return Lane(store.url, opening=True)
         return Lane(store.url, operation == "put" or operation.startswith("part"))
+
+
+def _buffer(source: Traits, target: Traits) -> int:
+    """Return what one operation holds; bytes to or from a file pass through one buffer only."""
+    remote = [traits.buffer for traits in (source, target) if not traits.local]
+    return sum(remote) if remote else target.buffer

@@ -78,6 +78,8 @@ class Exchange:
                 continue
             except BaseException:
                 connection.close()
+                if self._interrupted:
+                    pool.drop(key)
                 raise
             if self._let_go() and reusable:
                 pool.put(key, connection)

@@ -43,6 +43,16 @@ class Pool:
                 return
         connection.close()
 
+    def drop(self, key: Key) -> None:
+        """Close those that are idle: the next exchange begins with a connection of its own.
+
+        What was given up is done again on one whose windows no loss has narrowed.
+        """
+        with self._lock:
+            idle = self._idle.pop(key, [])
+        for connection in idle:
+            connection.close()
+
     def close(self) -> None:
         """Close all that are idle, and every one that comes back."""
         with self._lock:
