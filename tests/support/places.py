@@ -89,7 +89,9 @@ def _ftp(server: Any) -> Place:
     scheme, _, rest = server.url.rstrip("/").partition("://")
     login, at, place = rest.rpartition("@")
     user = f"{FTP_USER}@" if at else ""
-    environ = {**server.environ, "TRANSFER_STORE_PASSWORD": FTP_PASSWORD} if login else {}
+    environ = {"TRANSFER_STORE_PASSWORD": FTP_PASSWORD} if login else {}
+    if server.ca is not None:
+        environ["SSL_CERT_FILE"] = str(server.ca)
     url = f"{scheme}://{user}{place}/{_room()}"
     return Place(url, environ, server.folder, _has_no_line_break, literal=False)
 
