@@ -178,6 +178,11 @@ def make_place(name: str, get: Callable[[str], Any]) -> Place:
     return make(get(fixture))
 
 
+def of_server(name: str, server: Any) -> Place:
+    """Return a new place of another server than that of the fixture."""
+    return _MAKERS[name][1](server)
+
+
 @contextmanager
 def behind_coordinator(place: Place, folder: Path) -> Iterator[Place]:
     """Run `transfer serve` on a place: the same place, for somebody without credentials."""
