@@ -41,7 +41,12 @@ def is_ours(name: str) -> bool:
 
 def temporary_of(path: Path, name: str) -> Path:
     """Return where the bytes of a file are before it has its name."""
-    return path.with_name(f".transfer-{name}.partial")
+    return path.with_name(temporary_name(name))
+
+
+def temporary_name(name: str) -> str:
+    """Return the name that a file has before it has its own; `name` is of 32 hexadecimal digits."""
+    return f".transfer-{name}.partial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +248,7 @@ def make_folders(folder: Path, *, durable: bool) -> None:
             sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path | str) -> None:
     """Make the names in a folder durable."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -13,16 +13,16 @@ import secrets
 import stat
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from backends.local.folder import version_of
-from backends.partial_file import make_folders, sync_folder, temporary_of
+from backends.partial_file import make_folders, sync_folder, temporary_name
 from transfer.errors import SourceChangedError, TransferError
 from transfer.files import local_errors, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from backends.local.folder import LocalFolder
     from transfer.checksums import Algorithm, Checksum
@@ -41,7 +41,7 @@ class LocalBatches:
     def __init__(self, folder: LocalFolder, *, together: bool) -> None:
         self._folder = folder
         self._together = together
-        self._folders: set[Path] = set()
+        self._folders: set[str] = set()
 
     async def reader(self, interruption: Interruption) -> BatchReader | None:
         """Return a reader."""
@@ -76,35 +76,41 @@ class _Reader:
 
 
 class _Written(NamedTuple):
+    """Paths as text: objects for them would cost as much as the file."""
+
     key: str
-    temporary: Path
-    path: Path
+    folder: str
+    temporary: str
+    path: str
 
 
 class _Writer:
     algorithm: Algorithm | None = None
 
-    def __init__(self, folder: LocalFolder, folders: set[Path], *, together: bool) -> None:
+    def __init__(self, folder: LocalFolder, folders: set[str], *, together: bool) -> None:
         self._folder = folder
         self._folders = folders
         self._together = together
+        self._nonce = secrets.token_hex(12)
         self._written: list[_Written] = []
 
     def write(self, key: str, data: bytes, checksum: Checksum) -> Checksum | None:
         del checksum
-        path = self._folder.path_of(key)
-        with local_errors("write", str(path)):
-            if path.parent not in self._folders:
-                make_folders(path.parent, durable=self._folder.durable)
-                self._folders.add(path.parent)
-            written = _Written(key, temporary_of(path, secrets.token_hex(16)), path)
+        path = self._folder.file_of(key)
+        folder = path.rpartition("/")[0] or "/"
+        with local_errors("write", path):
+            if folder not in self._folders:
+                make_folders(Path(folder), durable=self._folder.durable)
+                self._folders.add(folder)
+            name = temporary_name(f"{self._nonce}{len(self._written):08x}")
+            written = _Written(key, folder, f"{folder}/{name}", path)
             fd = os.open(written.temporary, _WRITE, 0o666)
             try:
                 _write_fully(fd, data)
                 if self._folder.durable and not self._together:
                     os.fsync(fd)
             except BaseException:
-                written.temporary.unlink(missing_ok=True)
+                _remove(written.temporary)
                 raise
             finally:
                 os.close(fd)
@@ -115,7 +121,7 @@ class _Writer:
         failed: dict[str, TransferError] = {}
         if self._folder.durable and self._together:
             self._each(failed, _sync_one) if len(self._written) <= _FEW else self._sync(failed)
-        self._each(failed, lambda written: written.temporary.replace(written.path))
+        self._each(failed, _show)
         if self._folder.durable:
             self._sync_folders(failed)
         return failed
@@ -135,29 +141,38 @@ class _Writer:
             self._each(failed, _sync_one)
             return
         # Folders of a tree may lie on different file systems.
-        devices = {
-            written.path.parent.stat().st_dev: written.path.parent for written in self._written
-        }
+        folders = {written.folder for written in self._written}
+        devices = {Path(folder).stat().st_dev: folder for folder in folders}
         for folder in devices.values():
             error = _sync_all_of(folder, syncfs)
             if error is not None:
                 failed |= {written.key: _given_up(written, error) for written in self._written}
 
     def _sync_folders(self, failed: dict[str, TransferError]) -> None:
-        for folder in {written.path.parent for written in self._written}:
+        for folder in {written.folder for written in self._written}:
             try:
                 sync_folder(folder)
             except OSError as error:
                 for written in self._written:
-                    if written.path.parent == folder:
-                        failed[written.key] = translated(error, "write", str(written.path))
+                    if written.folder == folder:
+                        failed[written.key] = translated(error, "write", written.path)
+
+
+def _show(written: _Written) -> None:
+    """Give a file its name."""
+    os.replace(written.temporary, written.path)  # noqa: PTH105 - as `_Written` says
+
+
+def _remove(path: str) -> None:
+    """Take away a file under its temporary name; one that stays is nobody's object."""
+    with suppress(OSError):
+        os.unlink(path)  # noqa: PTH108 - as `_Written` says
 
 
 def _given_up(written: _Written, error: OSError) -> TransferError:
     """Take away what could not be made to last or to be seen; return the reason."""
-    with suppress(OSError):
-        written.temporary.unlink(missing_ok=True)
-    return translated(error, "write", str(written.path))
+    _remove(written.temporary)
+    return translated(error, "write", written.path)
 
 
 def _write_fully(fd: int, data: bytes) -> None:
@@ -174,7 +189,7 @@ def _sync_one(written: _Written) -> None:
         os.close(fd)
 
 
-def _sync_all_of(folder: Path, syncfs: Callable[[int], int]) -> OSError | None:
+def _sync_all_of(folder: str, syncfs: Callable[[int], int]) -> OSError | None:
     """Sync the file system that a folder is on; return what went wrong."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
