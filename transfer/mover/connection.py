@@ -110,10 +110,10 @@ class Connection:
             self.sock.setblocking(True)
         return True
 
-    def receive(self) -> bytes:
-        """Wait for the next bytes of a head; none are the end."""
+    def receive(self, room: memoryview) -> bytes:
+        """Wait for the next bytes of a head, with `room` to put them in; none are the end."""
         early, self._early = self._early, b""
-        return early or self.sock.recv(RECEIVED_AT_ONCE)
+        return early or bytes(room[: self.sock.recv_into(room)])
 
     def usable(self) -> bool:
         """Tell whether an idle connection may be used again."""

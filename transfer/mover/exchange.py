@@ -200,10 +200,11 @@ class Exchange:
         self, connection: Connection, broken: OSError | None
     ) -> tuple[Head, HeadReader]:
         reader = HeadReader(self._request.method)
+        room = _buffer()[:RECEIVED_AT_ONCE]
         begun = False
         while True:
             try:
-                data = connection.receive()
+                data = connection.receive(room)
             except OSError as error:
                 raise self._lost(connection, broken or error, begun=begun) from None
             if not data:
@@ -240,6 +241,9 @@ class Exchange:
             )
 
     def _read_capped(self, body: _Body) -> bytes:
+        at_once = body.at_once(self._request.most)
+        if at_once is not None:
+            return at_once
         pieces: list[bytes] = []
         size = 0
         for piece in body.pieces(None):
@@ -267,6 +271,15 @@ class _Body:
         self._rest = rest
         self.complete = False
         self.overrun = False
+
+    def at_once(self, most: int) -> bytes | None:
+        """Return the whole body, if all of it came with the head and is not more than `most`."""
+        length = self._head.length
+        if self._head.chunked or length is None or not length <= len(self._rest) <= most:
+            return None
+        self.complete = True
+        self.overrun = len(self._rest) > length
+        return self._rest[:length]
 
     def pieces(self, tally: Tally | None) -> Iterator[memoryview]:
         """Yield the body; `tally` counts as it arrives."""

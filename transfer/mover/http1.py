@@ -98,22 +98,23 @@ class HeadReader:
 
     def __init__(self, method: str) -> None:
         self._method = method
-        self._data = bytearray()
+        self._data = b""
         self.rest = b""
 
     def feed(self, data: bytes) -> Head | None:
         """Take in bytes; return the head when it is complete. Raises ProtocolError."""
-        self._data += data
+        data = self._data + data if self._data else data
         while True:
-            end = self._data.find(b"\r\n\r\n")
+            end = data.find(b"\r\n\r\n")
             if end < 0:
-                if len(self._data) > MAX_HEAD:
+                if len(data) > MAX_HEAD:
                     raise ProtocolError(f"an answer with a head of more than {MAX_HEAD} bytes")
+                self._data = data
                 return None
-            head = _parsed(bytes(self._data[: end + 4]), self._method)
-            del self._data[: end + 4]
+            head = _parsed(data[: end + 4], self._method)
+            data = data[end + 4 :]
             if head.status >= 200:
-                self.rest = bytes(self._data)
+                self.rest = data
                 return head
             # 1xx: the real answer is still to come.
 
