@@ -43,14 +43,14 @@ async def store(
     """Write a whole source to a path, as one file."""
     async with connection.data(f"STOR {path}") as stream:
         sink = _StreamSink(stream, digest)
-        with StallWatch(lambda: sink.sent, lambda: stall_timeout) as watch:
-            try:
+        try:
+            with StallWatch(lambda: sink.sent, lambda: stall_timeout) as watch:
                 await source.pour(sink, tally)
-            except ConnectionError:
-                await connection.verdict(stream)
-                raise
-        check_progress(watch.stalled, stall_timeout)
-        await connection.finish(stream)
+            check_progress(watch.stalled, stall_timeout)
+            await connection.finish(stream)
+        except ConnectionError:
+            await connection.verdict(stream)
+            raise
 
 
 class _StreamSink:
