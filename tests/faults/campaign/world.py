@@ -89,6 +89,7 @@ class World:
             proxy.connections.clear()
             await proxy.up_again()
         store = self.store
+        await store.cut()
         store.personality = NAMED[schedule.personality].but(
             min_part=1, abort_misses_parts_in_flight=schedule.seed % 3 == 0
         )

@@ -172,6 +172,10 @@ class StrictStore:
         """Bytes of all request bodies, those of failed attempts too."""
         return sum(entry.received for entry in self.log)
 
+    async def cut(self) -> None:
+        """Reset all connections there are: of a request that was late, nothing comes any more."""
+        await self._listener.cut()
+
     async def until(
         self, condition: Callable[[StrictStore], object], seconds: float = 10.0
     ) -> None:
