@@ -30,7 +30,7 @@ RECEIVED_AT_ONCE = 256 * 1024
 _EARLY = 16 * 1024
 # Of a connection that takes its time, the kernel holds so much that it has not sent
 # yet. With megabytes, nobody could tell a slow one from one that is done. A fast one
-# is left alone: there, waking up more often costs more than it tells.
+# is left alone but for its end: waking up more often costs more than it tells.
 _SLOW = 0.1
 _UNSENT = 128 * 1024
 _UNSENT_LIMIT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
@@ -121,9 +121,23 @@ class Connection:
 
     def took(self, seconds: float) -> None:
         """Learn how long a slice has taken to be handed over."""
-        if seconds > _SLOW and not self._slow and _UNSENT_LIMIT is not None:
+        if seconds > _SLOW and not self._slow:
             self._slow = True
-            self.sock.setsockopt(socket.IPPROTO_TCP, _UNSENT_LIMIT, _UNSENT)
+            self._keep_unsent(_UNSENT)
+
+    def send_last(self, data: bytes) -> None:
+        """Send the end of a body, once little of the rest is unsent: before, it is not done."""
+        if self._slow:
+            self.sock.sendall(data)
+            return
+        self._keep_unsent(_UNSENT)
+        self.sock.sendall(data)
+        self._keep_unsent(0)
+
+    def _keep_unsent(self, count: int) -> None:
+        """Set how much the kernel may hold; 0 is as much as it likes."""
+        if _UNSENT_LIMIT is not None and self.sock.family != socket.AF_UNIX:
+            self.sock.setsockopt(socket.IPPROTO_TCP, _UNSENT_LIMIT, count)
 
     def send_slice(self, fd: int, offset: int, count: int) -> int:
         """Have the kernel send a range of a file; returns how much it took."""

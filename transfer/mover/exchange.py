@@ -134,7 +134,9 @@ class Exchange:
     def _send_source(self, connection: Connection, head: bytes, source: Extent) -> bool:
         size = source.span.size
         if size <= _WITH_HEAD:
-            connection.sock.sendall(head + self._last(source, 0))
+            last = self._last(source, 0)
+            connection.sock.sendall(head + last)
+            self._tally.advance(len(last))
             return True
         connection.sock.sendall(head, *(() if connection.encrypted else (socket.MSG_MORE,)))
         stop = size - _LAST
@@ -147,7 +149,9 @@ class Exchange:
         for _ in slices:
             if connection.answering():
                 return False  # an answer before the end: there is no use in going on
-        connection.sock.sendall(self._last(source, stop))
+        last = self._last(source, stop)
+        connection.send_last(last)
+        self._tally.advance(len(last))
         return True
 
     def _by_kernel(self, connection: Connection, source: Extent, stop: int) -> Iterator[None]:
@@ -191,7 +195,7 @@ class Exchange:
             data = read_exactly(source.fd, source.span.size - offset, source.span.start + offset)
         if source.check is not None:
             source.check()
-        self._tally.update(data)
+        self._tally.hash(data)
         return data
 
     # --- receiving
