@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
     from transfer.model import PartLimits, Traits
 
-# What S3 takes at least. On long and lossy paths smaller parts are faster: the last
-# of them are sooner over.
-AUTO_SMALLEST = 5 * MIB
-# Files below it would be three requests more for little.
-AUTO_THRESHOLD = 16 * MIB
+AUTO_SMALLEST = 8 * MIB
 # The chunk size that MLflow documents.
 AUTO_LARGEST = 100 * MIB
 PARTS_PER_CONNECTION = 4
@@ -142,7 +138,7 @@ def _pays(size: int, preference: Preference) -> bool:
         return size >= max(1, preference.threshold)
     if preference.part_size is not None:
         return size > preference.part_size
-    return size >= AUTO_THRESHOLD
+    return size >= 2 * AUTO_SMALLEST
 
 
 def _single(size: int, traits: Traits, limits: PartLimits | None) -> Plan:
