@@ -52,6 +52,7 @@ class MemoryStore:
     """A dict with manners; `multipart=False` makes it a store that has no parts."""
 
     signer = None
+    leftovers = None
 
     def __init__(
         self, shelf: Shelf | None = None, *, url: str = "memory://", multipart: bool = True

@@ -3,6 +3,7 @@
 A folder is read whole, then its sub-folders one after the other: nothing is held
 open between pages. The token of a page is its last key; a walk that is not kept
 any more is repeated, and leaves out folders that lie wholly before the token.
+Files that are not finished are left out, or are all that is listed (`Leftovers`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from transfer.errors import AccessError, ProtocolError, StoreError
+from backends.partial_file import is_ours
+from transfer.errors import AccessError, BadKeyError, ProtocolError, StoreError
 from transfer.model import ObjectInfo, Page
 
 if TYPE_CHECKING:
@@ -39,8 +41,9 @@ Entries: TypeAlias = "Callable[[str], Awaitable[Sequence[Entry]]]"
 class RemoteWalks:
     """Pages of walks over what `entries` lists."""
 
-    def __init__(self, entries: Entries) -> None:
+    def __init__(self, entries: Entries, *, unfinished: bool = False) -> None:
         self._entries = entries
+        self._unfinished = unfinished
         self._kept: dict[tuple[str, str], AsyncIterator[ObjectInfo]] = {}
 
     async def scan(self, prefix: str, token: str | None, *, folders: bool) -> Page:
@@ -96,8 +99,31 @@ class RemoteWalks:
 
     async def _sorted(self, prefix: str) -> list[Entry]:
         """Return the entries sorted as their keys will be; ProtocolError for impossible names."""
-        found = [entry for entry in await self._entries(prefix) if entry.name not in {".", ".."}]
+        found = [entry for entry in await self._entries(prefix) if self._is_wanted(entry)]
         for entry in found:
             if not entry.name or "/" in entry.name or "\0" in entry.name:
                 raise ProtocolError(f"the server lists {entry.name[:80]!r} as a name in {prefix!r}")
         return sorted(found, key=lambda entry: entry.name + ("/" if entry.info is None else ""))
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        if entry.info is None:
+            return entry.name not in {".", ".."}
+        return is_ours(entry.name) is self._unfinished
+
+
+class Leftovers:
+    """Files with the names of unfinished transfers in the folders of a server."""
+
+    def __init__(self, entries: Entries, remove: Callable[[str], Awaitable[None]]) -> None:
+        self._walks = RemoteWalks(entries, unfinished=True)
+        self._remove = remove
+
+    async def scan(self, prefix: str, token: str | None = None) -> Page:
+        """Return a page of them."""
+        return await self._walks.page(prefix, token)
+
+    async def remove(self, key: str) -> None:
+        """Remove one; BadKeyError for what is a file of somebody."""
+        if not is_ours(key.rpartition("/")[2]):
+            raise BadKeyError(f"{key!r} is no unfinished file")
+        await self._remove(key)

@@ -293,6 +293,18 @@ class Signer(Protocol):
         ...
 
 
+class Leftovers(Protocol):
+    """Facet: what transfers that died have left, under names that listings leave out."""
+
+    async def scan(self, prefix: str, token: str | None = None) -> Page:
+        """List such files below a prefix as `Store.scan` lists objects."""
+        ...
+
+    async def remove(self, key: str) -> None:
+        """Remove one of them; none there is fine."""
+        ...
+
+
 class Store(Protocol):
     """Objects under keys, below one root."""
 
@@ -314,6 +326,11 @@ class Store(Protocol):
     @property
     def signer(self) -> Signer | None:
         """Presigned requests, or None."""
+        ...
+
+    @property
+    def leftovers(self) -> Leftovers | None:
+        """Unfinished files, or None: then nothing unfinished has a name."""
         ...
 
     async def stat(self, key: str) -> ObjectInfo:

@@ -94,6 +94,8 @@ async def _signs(keys: KeyRing, context: Context) -> bool:
 class AzureStore(AzureContainer):
     """The blobs of one container; make it with `open_store`."""
 
+    leftovers = None
+
     def __init__(
         self,
         url: str,

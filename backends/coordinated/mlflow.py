@@ -99,6 +99,7 @@ class MlflowStore:
     """Artifacts behind a server that speaks MLflow's protocol."""
 
     signer = None
+    leftovers = None
 
     def __init__(
         self, url: str, server: Server, settings: Settings, info: Mapping[str, object]

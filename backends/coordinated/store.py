@@ -103,6 +103,7 @@ class CoordinatedStore:
     """Objects behind a coordinator of ours; make it with `open_store`."""
 
     signer = None
+    leftovers = None
 
     def __init__(self, url: str, server: Server, capabilities: Capabilities) -> None:
         self.url = url

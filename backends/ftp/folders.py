@@ -8,7 +8,6 @@ import aioftp
 
 from backends.ftp.connections import ftp_errors
 from backends.ftp.replies import Listed, parse_facts, parse_line, seconds_of
-from backends.partial_file import is_ours
 from backends.remote_walk import Entry
 from transfer.model import ObjectInfo
 
@@ -54,8 +53,7 @@ class FtpFolders:
                 return [
                     entry
                     for listed in found
-                    if not is_ours(listed.name)
-                    and (entry := await _entry(connection, folder, prefix, listed)) is not None
+                    if (entry := await _entry(connection, folder, prefix, listed)) is not None
                 ]
 
     async def _listed(self, connection: Connection) -> list[Listed]:

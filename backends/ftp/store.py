@@ -30,7 +30,7 @@ from backends.ftp.folders import FtpFolders
 from backends.ftp.replies import parse_facts, parse_hash, seconds_of
 from backends.partial_file import is_ours
 from backends.remote_file import RemoteFile
-from backends.remote_walk import RemoteWalks
+from backends.remote_walk import Entry, Leftovers, RemoteWalks
 from transfer.checksums import differ
 from transfer.errors import (
     BadKeyError,
@@ -87,6 +87,7 @@ class FtpStore:
         self._ranges: bool | None = None if connections.features.ranges else False
         self._folders = FtpFolders(authority, connections)
         self._walks = RemoteWalks(self._folders.entries)
+        self.leftovers = Leftovers(self._unfinished, self._remove_unfinished)
 
     @property
     def traits(self) -> Traits:
@@ -180,6 +181,24 @@ class FtpStore:
         if self._ranges is None:
             self._ranges = await starts_where_asked(connection, path, info.size)
         return span.start if self._ranges else 0
+
+    async def _unfinished(self, prefix: str) -> list[Entry]:
+        """List a folder, with the times that a list for people does not tell."""
+        found = await self._folders.entries(prefix)
+        with ftp_errors(f"look into {self.url}/{prefix}"):
+            async with self._connections.connection() as connection:
+                return [await self._with_time(connection, prefix, entry) for entry in found]
+
+    async def _with_time(self, connection: Connection, prefix: str, entry: Entry) -> Entry:
+        if not is_ours(entry.name) or entry.info is None or entry.info.modified is not None:
+            return entry
+        key = prefix + entry.name
+        return Entry(entry.name, await self._stat(connection, key, self._authority.path_of(key)))
+
+    async def _remove_unfinished(self, key: str) -> None:
+        with ftp_errors(f"remove {self.url}/{key}"):
+            async with self._connections.connection() as connection:
+                await connection.ask(f"DELE {self._authority.path_of(key)}")
 
     def _path_of(self, key: str) -> str:
         if self._confined:

@@ -103,6 +103,8 @@ class GcsStore(GcsBucket):
     `one_request` is the largest object, in bytes, that goes without a session.
     """
 
+    leftovers = None
+
     def __init__(
         self,
         api: JsonApi,

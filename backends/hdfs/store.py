@@ -23,9 +23,8 @@ import anyio.to_thread
 from hdfs_native import Client, WriteOptions
 
 from backends.hdfs.errors import error_of
-from backends.partial_file import is_ours
 from backends.remote_file import RemoteFile
-from backends.remote_walk import Entry, RemoteWalks
+from backends.remote_walk import Entry, Leftovers, RemoteWalks
 from transfer.errors import (
     BadKeyError,
     DamagedInTransitError,
@@ -106,6 +105,7 @@ class HdfsStore:
         self._client = client
         self._calls = calls
         self._walks = RemoteWalks(self._entries)
+        self.leftovers = Leftovers(self._entries, self._remove)
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at a file; a folder is no object."""
@@ -209,6 +209,9 @@ class HdfsStore:
             return True
         return False
 
+    async def _remove(self, key: str) -> None:
+        await self._run("delete", key, partial(self._client.delete, _path(key)))
+
     async def _check_unchanged(self, info: ObjectInfo) -> None:
         try:
             same = _version(await self._look(info.key)) == info.version
@@ -228,7 +231,7 @@ class HdfsStore:
         files = [
             Entry(name, _info(folder + name, item, self._shown(folder + name)))
             for item, name in inside
-            if not item.isdir and not is_ours(name)
+            if not item.isdir
         ]
         return folders + files
 

@@ -68,6 +68,7 @@ class LocalStore(LocalFolder):
     """
 
     signer = None
+    leftovers = None
 
     def __init__(
         self, root: Path, *, durable: bool = True, together: bool = True, confined: bool = False

@@ -67,6 +67,8 @@ def _load_sdk() -> Callable[[str, Settings], Awaitable[Access]]:
 class S3Store(S3Bucket):
     """The objects of one bucket; make it with `open_store`."""
 
+    leftovers = None
+
     def __init__(self, bucket: str, access: Access, mover: Mover) -> None:
         super().__init__(bucket, access, mover)
         self.traits = _TRAITS

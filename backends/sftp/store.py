@@ -16,9 +16,8 @@ import anyio
 import asyncssh
 
 from backends.authority import authority_of
-from backends.partial_file import is_ours
 from backends.remote_file import RemoteFile
-from backends.remote_walk import Entry, RemoteWalks
+from backends.remote_walk import Entry, Leftovers, RemoteWalks
 from backends.sftp import partial as sftp_partial
 from backends.sftp.attributes import info_of, version_of
 from backends.sftp.bytes import BUFFER, download
@@ -75,6 +74,7 @@ class SftpStore(SftpFolder):
         super().__init__(authority, sessions, settings, confined=confined)
         self.traits = _TRAITS
         self._walks = RemoteWalks(self._entries)
+        self.leftovers = Leftovers(self._entries, self._remove_unfinished)
         self.parts = SftpParts(self)
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
@@ -164,6 +164,11 @@ class SftpStore(SftpFolder):
                 hint="transfer it again when nothing writes to it",
             )
 
+    async def _remove_unfinished(self, key: str) -> None:
+        with sftp_errors(f"remove {self.url}/{key}"):
+            async with self.sessions.session() as session:
+                await sftp_partial.remove(session, self.authority.path_of(key))
+
     async def _entries(self, prefix: str) -> list[Entry]:
         """List one folder."""
         with sftp_errors(f"list {self.url}/{prefix}"):
@@ -183,8 +188,7 @@ class SftpStore(SftpFolder):
         with StallWatch(lambda: len(found), lambda: self.stall_timeout) as watch:
             try:
                 async for name in session.sftp.scandir(folder):
-                    if not is_ours(str(name.filename)):
-                        found.append(name)  # noqa: PERF401 - counted as it grows
+                    found.append(name)  # noqa: PERF401 - counted as it grows
             except asyncssh.SFTPNoSuchFile:
                 return []
             except asyncssh.SFTPFailure:

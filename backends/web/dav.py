@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from backends.partial_file import is_ours
 from backends.remote_walk import Entry
 from backends.web.answers import is_dav, leads_to_folder
 from backends.web.dav_xml import PROPFIND, DavEntry, read_multistatus
@@ -70,7 +69,7 @@ class Dav:
                 )
             if entry.is_folder:
                 found.append(Entry(entry.name))
-            elif not is_ours(entry.name):
+            else:
                 found.append(Entry(entry.name, info_of(entry, self._site.shown(entry.path))))
         return found
 

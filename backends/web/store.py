@@ -19,7 +19,7 @@ import anyio
 from backends.logins import password_seen
 from backends.partial_file import is_ours
 from backends.presigned import RemoteObject
-from backends.remote_walk import RemoteWalks
+from backends.remote_walk import Leftovers, RemoteWalks
 from backends.web.answers import (
     answered_version,
     checksum_of,
@@ -51,6 +51,7 @@ from transfer.store import SignedRequest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from backends.remote_walk import Entry
     from transfer.model import Intent
     from transfer.store import Context, OpenObject, Source, Store
     from transfer.tally import Tally
@@ -89,7 +90,8 @@ class HttpStore:
         self._site = site
         self._kinds = kinds
         self._dav = Dav(site)
-        self._walks = RemoteWalks(self._dav.entries)
+        self._walks = RemoteWalks(self._entries)
+        self.leftovers = Leftovers(self._entries, self._dav.remove)
         self._ranges: bool | None = None
         self._left: set[str] = set()
 
@@ -112,11 +114,6 @@ class HttpStore:
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List one folder a page, by PROPFIND; UnsupportedError without WebDAV."""
-        if not await self._kinds.is_dav(prefix):
-            raise UnsupportedError(
-                f"{self._site.shown(prefix)} cannot be listed: plain HTTP has no listings",
-                hint=self._listing_hint(prefix),
-            )
         page = await self._walks.scan(prefix, token, folders=folders)
         large = next((info for info in page.objects if info.size >= _LARGE), None)
         if self._ranges is None and large is not None:
@@ -158,6 +155,14 @@ class HttpStore:
         with anyio.move_on_after(_TO_CLEAN_UP, shield=True), suppress(TransferError):
             for temporary in tuple(self._left):
                 await self._remove(temporary)
+
+    async def _entries(self, folder: str) -> list[Entry]:
+        if not await self._kinds.is_dav(folder):
+            raise UnsupportedError(
+                f"{self._site.shown(folder)} cannot be listed: plain HTTP has no listings",
+                hint=self._listing_hint(folder),
+            )
+        return await self._dav.entries(folder)
 
     async def _put_and_move(
         self, key: str, source: Source, tally: Tally, headers: dict[str, str], intent: Intent
@@ -232,6 +237,9 @@ class HttpStore:
         with anyio.move_on_after(_TO_CLEAN_UP, shield=True), suppress(TransferError):
             while temporary in self._left:
                 await self._remove(temporary)
+            # A server that has not yet seen that the PUT broke off makes the file only now.
+            await anyio.sleep(_PAUSE)
+            await self._remove(temporary)
 
     async def _remove(self, temporary: str) -> None:
         """Remove what is left, or wait: the server may still be at the PUT that broke off."""

@@ -22,6 +22,7 @@ class FaultyStore:
     """Asks a plan before each operation; the plan raises, hangs, or lets it pass."""
 
     signer = None
+    leftovers = None
 
     def __init__(self, inner: Store, plan: Plan) -> None:
         self.inner = inner

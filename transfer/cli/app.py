@@ -51,7 +51,8 @@ VERIFY_HELP = (
 GC_HELP = """Give up unfinished transfers that nobody will go on with.
 
 Those that are under way are left alone. What could not be given up when it
-failed is tried again, whatever its age.
+failed is tried again, whatever its age. With URLs, it looks below these
+instead for unfinished files of transfers that died, whoever's they were.
 """
 SERVE_HELP = """Run a coordinator, which hands out presigned URLs.
 
@@ -255,15 +256,21 @@ def _abort(values: Values) -> Work:
     app,
     "gc",
     GC_HELP,
+    options.GC_URLS,
     options.OLDER_THAN,
     options.DRY_COLLECTION,
     options.JSON_LIST,
     options.TRACEBACKS,
 )
 def _collect(values: Values) -> Work:
+    how = {"dry_run": values["dry_run"], "as_json": values["json"]}
+    if values["urls"]:
+        from transfer.cli.sweeping import sweep
+
+        return partial(sweep, values["urls"], values["older_than"], **how)
     from transfer.cli.unfinished import collect
 
-    return partial(collect, values["older_than"], dry_run=values["dry_run"], as_json=values["json"])
+    return partial(collect, values["older_than"], **how)
 
 
 @_command(

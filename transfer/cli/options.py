@@ -65,6 +65,7 @@ OPTIONAL_ID = Argument(
     default="",
     help="As `ps` shows it, or how it begins; may be left out if there is but one.",
 )
+GC_URLS = Argument(["urls"], nargs=-1, metavar="[URL]...")
 OLDER_THAN = _value(
     "--older-than",
     "TIME",

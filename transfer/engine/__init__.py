@@ -12,6 +12,7 @@ from transfer.engine.expand import Filter, check_expected, check_pull_target, ch
 from transfer.engine.report import Failure, Options, Report, SomeFailedError
 from transfer.engine.run import Run
 from transfer.engine.stores import Stores
+from transfer.engine.sweeping import Swept, sweep
 from transfer.engine.upkeep import Collected, Left, collect, find, give_up, left_uploads
 from transfer.events import Notice
 from transfer.journal import Journal
@@ -154,6 +155,16 @@ class Engine:
         """Abort what nobody will finish: aborts that are owed, and what is older, in seconds."""
         journal = Journal.from_settings(self.settings)
         return await collect(journal, self._opened, older_than=older_than, dry_run=dry_run)
+
+    async def sweep(self, url: str, *, older_than: float, dry_run: bool = False) -> Swept:
+        """Remove unfinished files below a URL that no transfer has written to for so many seconds.
+
+        Raises UnsupportedError for a store in which nothing unfinished has a name.
+        """
+        place = locate(url)
+        store = await self._opened.get(place)
+        prefix = f"{place.key.rstrip('/')}/".lstrip("/")
+        return await sweep(store, prefix, older_than=older_than, dry_run=dry_run)
 
     def events(self) -> AbstractContextManager[Subscription]:
         """Return a stream of all events: `with engine.events() as events: async for ...`."""
