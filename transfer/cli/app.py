@@ -58,7 +58,7 @@ SERVE_HELP = """Run a coordinator, which hands out presigned URLs.
 
 It alone holds the credentials of the store behind it.
 """
-BENCH_HELP = """Measure a store: which settings are best for it, and what the limit is.
+BENCH_HELP = """Measure a store: the best settings, and what limits it.
 
 Uploads and downloads objects of random bytes below URL, and deletes them.
 """
