@@ -188,7 +188,7 @@ ON_DISK = {
 }
 
 
-@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("direct", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ON_DISK)
 def test_a_server_whose_disk_is_full_keeps_nothing(name, direct, refused, tmp_path):
     disk = tmp_path / "disk"

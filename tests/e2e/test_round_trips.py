@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.command import MIB, digest, digests, done, make_file, make_tree
 from tests.support.names import awkward_names
-from tests.support.places import PLACES, behind_coordinator, make_place
+from tests.support.places import WAYS, behind_coordinator, make_place
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(500)]
 
@@ -19,7 +19,7 @@ def place(request):
     return make_place(request.param, request.getfixturevalue)
 
 
-@pytest.fixture(scope="module", params=["direct", "coordinated"])
+@pytest.fixture(scope="module")
 def reached(request, place, tmp_path_factory):
     if request.param == "direct":
         yield place
@@ -29,7 +29,7 @@ def reached(request, place, tmp_path_factory):
 
 
 @pytest.mark.parametrize("size", [20 * MIB + 7, pytest.param(300 * MIB, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("place", PLACES, indirect=True)
+@pytest.mark.parametrize(("place", "reached"), WAYS, indirect=True)
 def test_a_file_comes_back_as_it_was(place, reached, size, tmp_path):
     source, back = make_file(tmp_path / "in.bin", size), tmp_path / "out.bin"
     there = reached.at("a folder/model v1+2%.bin")
@@ -40,7 +40,7 @@ def test_a_file_comes_back_as_it_was(place, reached, size, tmp_path):
     assert digest(back) == digest(source)
 
 
-@pytest.mark.parametrize("place", PLACES, indirect=True)
+@pytest.mark.parametrize(("place", "reached"), WAYS, indirect=True)
 def test_a_tree_of_awkward_names_comes_back_as_it_was(place, reached, tmp_path):
     if not place.lists:
         pytest.skip("it has no listings")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sysconfig
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,11 +52,20 @@ def run(*words: object, state: Path, environ: Mapping[str, str] | None = None) -
             stdout=output,
             stderr=output,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        peak = _peak_until_ended(process)
         output.seek(0)
         said = output.read().decode(errors="surrogateescape")
-    return Ran(process.returncode, said, usage.ru_maxrss * 1024)
+    return Ran(process.returncode, said, peak)
+
+
+def _peak_until_ended(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process; the kernel's own sum, afterwards, has its parent's memory in it."""
+    status, peak = Path(f"/proc/{process.pid}/status"), 0
+    while process.poll() is None:
+        found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+        peak = int(found[1]) * 1024 if found else peak
+        time.sleep(0.02)
+    return peak
 
 
 def done(*words: object, state: Path, environ: Mapping[str, str] | None = None) -> Ran:

@@ -163,9 +163,21 @@ _MAKERS: dict[str, tuple[str, Callable[[Any], Place]]] = {
     "hdfs": ("hdfs", _hdfs),
     "mlflow": ("mlflow_server", _mlflow),
 }
+
+
+def _slow_unless(quick: bool) -> tuple[pytest.MarkDecorator, ...]:
+    return () if quick else (pytest.mark.slow,)
+
+
 _MARKS = {"s3-ceph": pytest.mark.slow, "hdfs": pytest.mark.slow, "mlflow": pytest.mark.mlflow}
 NAMES = ["folder", *_MAKERS, "gs-strict"]
 PLACES = [pytest.param(name, marks=_MARKS.get(name, ())) for name in NAMES]
+# By presigned URLs, by parts that are relayed, and in single PUTs: one of each is quick.
+_EACH_WAY = {"folder", "s3-rclone", "sftp-rclone", "ftp-pyftpdlib"}
+WAYS = [pytest.param(name, "direct", marks=_MARKS.get(name, ())) for name in NAMES] + [
+    pytest.param(name, "coordinated", marks=_MARKS.get(name, _slow_unless(name in _EACH_WAY)))
+    for name in NAMES
+]
 
 
 def make_place(name: str, get: Callable[[str], Any]) -> Place:
