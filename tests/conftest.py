@@ -16,8 +16,18 @@ os.environ["BOTO_DISABLE_CRT"] = "true"  # noqa: TID251 - read when botocore is 
 
 from blockbuster import BlockBuster
 
+from tests.support.left_out import left_out
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator, Iterator
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Name what this run did not show."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = [str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)]
+    for line in left_out(reasons, config.getoption("markexpr")):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)
