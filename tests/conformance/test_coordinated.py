@@ -42,6 +42,9 @@ class TestCoordinatedS3(StoreConformance):
 class TestCoordinatedSftp(StoreConformance):
     """A coordinator in front of an SSH server: parts come to it, and go on at their offsets."""
 
+    shown = "`transfer+http://`"
+    against = "transfer serve, SFTP"
+
     @pytest.fixture
     async def store(self, sftp_coordinator, open_store):
         async with open_store(f"transfer+http://{sftp_coordinator}/", {}) as store:
@@ -50,6 +53,9 @@ class TestCoordinatedSftp(StoreConformance):
 
 class TestCoordinatedFtp(StoreConformance):
     """A coordinator in front of an FTP server: whole objects pass through it."""
+
+    shown = "`transfer+http://`"
+    against = "transfer serve, FTP"
 
     @pytest.fixture
     async def store(self, ftp_coordinator, open_store):

@@ -61,13 +61,15 @@ def copied(monkeypatch):
 
 
 @pytest.mark.servers
-async def test_objects_of_one_server_are_copied_by_it(moto, copied):
-    client = client_of(moto)
+@pytest.mark.parametrize("name", ["moto", pytest.param("ceph", marks=pytest.mark.slow)])
+async def test_objects_of_one_server_are_copied_by_it(name, request, copied):
+    server = request.getfixturevalue(name)
+    client = client_of(server)
     for bucket in ("copy-from", "copy-to"):
         client.create_bucket(Bucket=bucket)
     for key, data in (("d/small +%", SMALL), ("d/large", LARGE), ("d/empty", b"")):
         client.put_object(Bucket="copy-from", Key=key, Body=data)
-    report, passed = await copied(moto.environ, "s3://copy-from/d", "s3://copy-to/")
+    report, passed = await copied(server.environ, "s3://copy-from/d", "s3://copy-to/")
     assert (len(report.done), report.moved) == (3, len(SMALL) + len(LARGE))
     assert passed == ["PUT"]  # the empty one
     for key, data in (("d/small +%", SMALL), ("d/large", LARGE), ("d/empty", b"")):
