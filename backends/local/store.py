@@ -19,6 +19,7 @@ import anyio.to_thread
 
 from backends.local.batches import LocalBatches
 from backends.local.folder import LocalFolder, info_of, version_of
+from backends.local.leftovers import LocalLeftovers
 from backends.local.parts import LARGEST, LocalParts
 from backends.local.walk import Walks
 from transfer.errors import (
@@ -68,13 +69,13 @@ class LocalStore(LocalFolder):
     """
 
     signer = None
-    leftovers = None
 
     def __init__(
         self, root: Path, *, durable: bool = True, together: bool = True, confined: bool = False
     ) -> None:
         super().__init__(root, durable=durable, confined=confined)
         self._walks = Walks()
+        self.leftovers = LocalLeftovers(root)
         self.parts = LocalParts(self)
         self.batches = LocalBatches(self, together=together)
 

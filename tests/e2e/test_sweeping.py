@@ -46,7 +46,7 @@ def killed_in_the_middle(place, folder):
 
 @pytest.mark.parametrize(
     "place",
-    ["webdav-rclone", "ftp-pyftpdlib", "ftp-vsftpd", "sftp-openssh", "sftp-rclone"],
+    ["folder", "webdav-rclone", "ftp-pyftpdlib", "ftp-vsftpd", "sftp-openssh", "sftp-rclone"],
     indirect=True,
 )
 def test_what_a_killed_process_has_left_is_found_and_removed(place, how, tmp_path):
