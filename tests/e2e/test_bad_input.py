@@ -5,31 +5,33 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
-from bench.servers import SECRET_KEY, free_port, s3_server
-from tests.faults.test_file_servers import small_disk
+from bench.servers import free_port, s3_server
 from tests.support.azurite import CONTAINER, KEY, WRONG_KEY
 from tests.support.command import MIB, make_file, run
+from tests.support.disks import small_disk
 from tests.support.file_servers import (
-    FTP_PASSWORD,
     openssh,
     pyftpdlib,
     rclone_sftp,
     vsftpd,
 )
-from tests.support.places import PLACES, Place, behind_coordinator, make_place, of_server
+from tests.support.places import (
+    PLACES,
+    Place,
+    behind_coordinator,
+    make_place,
+    of_server,
+    secrets_in,
+)
 from tests.support.servers import BUCKET, S3Server, clean_environment
-from tests.support.web import PASSWORD, nginx_server, webdav_server
+from tests.support.web import nginx_server, webdav_server
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 WRONG = "wr0ng-s3cret"
-SECRETS = {SECRET_KEY, KEY, WRONG_KEY, WRONG, "PRIVATE KEY", "AccountKey="}
-SECRETS |= {quote(text, safe=safe) for text in (FTP_PASSWORD, PASSWORD) for safe in ("", "/", "/ ")}
-SECRETS |= {FTP_PASSWORD, PASSWORD}
 IMPATIENT = {
     "TRANSFER_ATTEMPTS": "2",
     "TRANSFER_OUTAGE_PATIENCE": "1",
@@ -58,7 +60,8 @@ def refused(tmp_path):
         assert run("ps", **how).said == "nothing is unfinished\n"
         # Even with everything that it can say.
         for said in (ran.said, run(*words, "-vv", **how).said):
-            assert not {secret for secret in SECRETS if secret in said}, said
+            assert not secrets_in(said), said
+            assert WRONG not in said
         return ran.error
 
     return attempt

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager
 from urllib.parse import quote
 
 import anyio
@@ -16,6 +15,7 @@ from bench.servers import free_port
 from tests.conformance.suite import BreakingSource, get, keys, put
 from tests.faults.harness import ChaosProxy
 from tests.faults.harness.network import REQUEST
+from tests.support.disks import small_disk
 from tests.support.file_servers import (
     FTP_PASSWORD,
     FTP_USER,
@@ -86,22 +86,6 @@ async def opened(url, *, confined=False, notices=None, **environ):
     folder, _ = open_folder(locate(url), Context(settings, None, confined, notify))
     async with folder as store:
         yield store
-
-
-@contextmanager
-def small_disk(folder, size):
-    """Mount a file system of this size; skips for who may not."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
-        check=False,
-        capture_output=True,
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def trust_also(server, port):

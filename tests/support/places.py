@@ -15,9 +15,10 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from bench.servers import coordinator
+from bench.servers import SECRET_KEY, coordinator
 from tests.faults.harness import BUCKET as STRICT_BUCKET
 from tests.faults.harness import StrictGcs, in_thread
+from tests.support.azurite import KEY, WRONG_KEY
 from tests.support.file_servers import FTP_PASSWORD, FTP_USER
 from tests.support.servers import BUCKET, clean_environment
 from tests.support.web import PASSWORD, USER
@@ -165,6 +166,11 @@ _MAKERS: dict[str, tuple[str, Callable[[Any], Place]]] = {
 }
 
 
+_PASSWORDS = {FTP_PASSWORD, PASSWORD}
+_SECRETS = {SECRET_KEY, KEY, WRONG_KEY, "PRIVATE KEY", "AccountKey=", *_PASSWORDS}
+_SECRETS |= {quote(password, safe=safe) for password in _PASSWORDS for safe in ("", "/", "/ ")}
+
+
 def _slow_unless(quick: bool) -> tuple[pytest.MarkDecorator, ...]:
     return () if quick else (pytest.mark.slow,)
 
@@ -178,6 +184,11 @@ WAYS = [pytest.param(name, "direct", marks=_MARKS.get(name, ())) for name in NAM
     pytest.param(name, "coordinated", marks=_MARKS.get(name, _slow_unless(name in _EACH_WAY)))
     for name in NAMES
 ]
+
+
+def secrets_in(text: str) -> list[str]:
+    """Return what of all that is secret about these servers stands in a text."""
+    return [secret for secret in _SECRETS if secret in text]
 
 
 def make_place(name: str, get: Callable[[str], Any]) -> Place:
@@ -201,6 +212,9 @@ def behind_coordinator(place: Place, folder: Path) -> Iterator[Place]:
     with coordinator(place.url, folder, clean_environment(place.environ)) as address:
         url = f"transfer+http://{address}/{_room()}"
         yield replace(place, url=url, environ={}, takes=_passes(place.takes), literal=False)
+    log = (folder / "coordinator.log").read_text()
+    assert "Traceback" not in log, log
+    assert not secrets_in(log)
 
 
 @pytest.fixture(scope="session")
