@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import re
 import secrets
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ _UNSUPPORTED = "Multipart upload is not supported for the current artifact repos
 _LIMITS = PartLimits(min_size=5 * MIB, max_size=4000 * MIB, max_count=10_000, max_object=5 * TIB)
 _COMPLETE_PATIENCE = 900.0
 _LIFETIME = 240.0
+# Each part of a path is once read as a URL by itself.
+_LOST_END = re.compile(r"[?;](/|$)")
+_REFUSED = re.compile(r"[#\x00-\x1f\x7f]")
 _RENAME = "rename it, or write to the store behind the server"
 
 
@@ -331,8 +335,12 @@ def check_key(key: str) -> None:
         raise BadKeyError(
             f"{key!r}: an MLflow server would take this for {unquote(key)!r}", hint=_RENAME
         )
-    if "#" in key:
-        raise BadKeyError(f"{key!r}: MLflow servers take no name with a #", hint=_RENAME)
+    if _LOST_END.search(key):
+        raise BadKeyError(f"{key!r}: MLflow servers lose a ? or ; at the end", hint=_RENAME)
+    if _REFUSED.search(key):
+        raise BadKeyError(
+            f"{key!r}: MLflow servers take no # and no control character", hint=_RENAME
+        )
 
 
 def _blocks_fit(urls: Iterable[str]) -> bool:

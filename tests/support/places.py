@@ -123,7 +123,9 @@ def _hdfs(server: Any) -> Place:
 def _mlflow(address: str) -> Place:
     return Place(
         f"mlflow-artifacts://{address}/{_room()}",
-        takes=lambda name: unquote(name) == name and "#" not in name,
+        takes=lambda name: (
+            unquote(name) == name and not re.search(r"[#\x00-\x1f\x7f]|[?;](/|$)", name)
+        ),
         literal=False,
     )
 

@@ -16,7 +16,6 @@ from starlette.responses import Response
 from transfer.errors import (
     ConnectionLostError,
     DamagedInTransitError,
-    ProtocolError,
     StalledError,
     TransferError,
 )
@@ -99,8 +98,9 @@ class _BodySource:
 
     async def pour(self, sink: Sink, tally: Tally) -> None:
         if self._poured:
-            # Not retryable: the bytes are gone. The client may send them again.
-            raise ProtocolError("a relayed body cannot be read twice")
+            # As when the store was left by a connection that it had closed: the bytes
+            # are gone for us, and whoever has them sends them again.
+            raise ConnectionLostError("the connection to the store broke under a relayed body")
         self._poured = True
         await self._body.pour(self.size, sink, tally)
 
