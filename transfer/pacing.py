@@ -31,6 +31,8 @@ LEAP, STEP, BACK = 2.0, 1.25, 0.75
 CLIMBING, HOLDING, SETTLING = 0.15, 0.4, 0.2
 # Seconds between trials: at first, and at most, if they bring nothing; before one down.
 RARELY, SELDOM, CALM = 2.0, 60.0, 10.0
+# Seconds before the end of the climb is doubted: a few are over before that matters.
+DOUBTING = 5.0
 # The share of that which is waited for where goodput has fallen.
 SOONER = 0.25
 # Seconds for which further complaints are the same one; and before growing after one.
@@ -85,6 +87,7 @@ class Pacer:
         self._next_trial = 0.0
         self._changed = 0.0
         self._down = False
+        self._hesitating = False
         self._doubted = 0
         self._complained = float("-inf")
         self._penance = PENANCE
@@ -124,29 +127,44 @@ class Pacer:
 
     def _judge(self, trial: _Trial, rate: float, now: float) -> None:
         """A trial was measured: keep it, or go back."""
-        self._trial = None
         up, factor = self.limit > trial.limit, self.limit / trial.limit
         wanted = 1 + PAYS * (factor - 1) if up else AS_GOOD
         if rate >= wanted * trial.rate:
-            self._rate = rate
-            self._pause = RARELY
-            self._next_trial = now if up else now + CALM
-            if up:
-                self._try(trial.factor, now)
+            self._keep(trial, rate, now)
+        elif self._climbing:
+            self._hesitate(trial, rate, now)
+        else:
+            self._go_back(trial, rate, now)
+
+    def _keep(self, trial: _Trial, rate: float, now: float) -> None:
+        """It pays: then a step of the same kind might pay again."""
+        up = self.limit > trial.limit
+        self._trial, self._hesitating = None, False
+        self._rate = rate
+        self._pause = RARELY
+        self._next_trial = now if up else now + CALM
+        if up:
+            self._try(trial.factor, now)
+
+    def _hesitate(self, trial: _Trial, rate: float, now: float) -> None:
+        """So short a look may be wrong: have another, and doubt that one too, but later."""
+        if not self._hesitating:
+            self._hesitating = True
             return
-        if self._climbing:
-            # So short a look may be wrong: is it as good with fewer?
-            self._climbing = False
-            self._doubted = trial.limit
-            self._rate = max(rate, trial.rate)
-            self._next_trial = now + RARELY
-            return
+        self._trial, self._climbing = None, False
+        self._doubted = trial.limit
+        self._rate = max(rate, trial.rate)
+        self._next_trial = now + DOUBTING
+
+    def _go_back(self, trial: _Trial, rate: float, now: float) -> None:
+        """It does not pay; where fewer are much worse, more might be better."""
+        up, factor = self.limit > trial.limit, self.limit / trial.limit
+        self._trial = None
         self._change(trial.limit, now)
         self._rate = max(rate, trial.rate) if up else trial.rate
         self._pause = min(self._pause * 2, SELDOM)
         self._next_trial = now + self._pause
         if not up and trial.rate >= (1 + PAYS * (1 / factor - 1)) * rate:
-            # That many do pay: then more might.
             self._try(1 / factor, now)
 
     def _hold(self, rate: float, now: float) -> None:

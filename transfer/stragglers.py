@@ -25,7 +25,7 @@ WORTH_IT = 1.5
 # Each cut of the same part makes the next one harder to get, and after some there is none.
 HARDER = 1.2
 MOST_CUTS = 3
-# Of the idle connections, one in so many is used at the same time.
+# Of the idle connections, one in so many sends again what was cut.
 SHARE = 8
 # Less than this is not worth a new connection, in seconds.
 LEAST = 1.0
@@ -66,7 +66,7 @@ class Stragglers:
     def observe(self, now: float, flights: Iterable[Flight], idle: int) -> list[Hashable]:
         """Return the keys of what to cut now, given so many idle connections.
 
-        Some of them stay idle: what is sent again at the same time shares the line.
+        Most of them stay idle: what is sent again at the same time shares the line.
         """
         flying = list(flights)
         self._note(now, flying)
@@ -79,7 +79,8 @@ class Stragglers:
         hoped = _hoped_for(sorted([*self._paces, *known]), len(flying), idle)
         late = [(_lateness(flight, paces[flight.key], hoped, now), flight.key) for flight in flying]
         late = sorted((item for item in late if item[0] > 1), key=lambda item: -item[0])
-        return [key for _, key in late[: 1 + idle // SHARE]]
+        again = sum(flight.cuts > 0 for flight in flying)
+        return [key for _, key in late[: max(0, 1 + idle // SHARE - again)]]
 
     def _note(self, now: float, flights: list[Flight]) -> None:
         seen = {flight.key: self._seen.get(flight.key, deque()) for flight in flights}

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from transfer.engine.attempts import Lane
-from transfer.engine.policies import bounds_of, limits_of, policy_of, preference_of
+from transfer.engine.policies import (
+    bounds_of,
+    limits_of,
+    planned_for,
+    policy_of,
+    preference_of,
+)
 from transfer.pacing import Bounds
 from transfer.planner import Preference
 from transfer.retries import RetryPolicy
@@ -66,3 +72,9 @@ def test_connections_are_those_that_were_set_or_what_memory_allows():
 def test_some_files_more_than_turns_are_taken_on():
     assert limits_of(Settings(max_memory=9), 4) == Limits(4, 6, 9)
     assert limits_of(Settings(max_memory=9), 64) == Limits(64, 80, 9)
+
+
+def test_parts_are_cut_for_as_many_connections_as_are_likely():
+    assert planned_for(Bounds(8, 64)) == 32
+    assert planned_for(Bounds(1, 1)) == 1
+    assert planned_for(Bounds(12, 12)) == 12

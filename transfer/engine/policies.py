@@ -81,6 +81,11 @@ def bounds_of(settings: Settings) -> Bounds:
     return Bounds(min(usual.start, most), most)
 
 
+def planned_for(bounds: Bounds) -> int:
+    """Return the connections that parts are cut for; few paths need as many as there may be."""
+    return bounds.most if bounds.start == bounds.most else (bounds.most + 1) // 2
+
+
 def limits_of(settings: Settings, operations: int) -> Limits:
     """Return what so many turns may take on: a few files more, for those that wait to be ended."""
     return Limits(operations, operations + max(2, operations // 4), settings.max_memory)

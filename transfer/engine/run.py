@@ -23,7 +23,7 @@ from transfer.engine.expand import Item, Lookup, expand, only_itself
 from transfer.engine.grace import Grace
 from transfer.engine.keeping import Keeper
 from transfer.engine.pace import Odometer, keep_pace
-from transfer.engine.policies import bounds_of, limits_of, plan_of, policy_of
+from transfer.engine.policies import bounds_of, limits_of, plan_of, planned_for, policy_of
 from transfer.engine.report import Failure, Report
 from transfer.engine.resumption import remembered
 from transfer.engine.tail import Tail
@@ -253,9 +253,9 @@ class Run:
         if self._options.compare_only:
             return Plan(item.info.size)
         former = partial(self._keeper.former_part_size, item)
-        most = self._pacer.bounds.most
+        connections = planned_for(self._pacer.bounds)
         cut = plan_of(
-            item.info.size, source, target, self._settings, connections=most, former=former
+            item.info.size, source, target, self._settings, connections=connections, former=former
         )
         if cut.raised_from is not None and cut.part_size is not None:
             self._publish(PartRaised(str(item.target), cut.raised_from, cut.part_size))
