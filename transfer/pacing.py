@@ -18,13 +18,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # A trial pays if goodput grows by this share of what perfect growth would be.
-PAYS = 0.25
+PAYS = 0.2
+# Goodput that grows so much from one look to the next does so by itself: windows open.
+GROWING = 1.3
 # Goodput that is below this share of what the number once gave has fallen by itself.
 FALLEN = 0.85
 # Goodput that is above this share of it does not fall.
 CALMLY = 0.92
 # Fewer connections are as good as more if they keep this share of the goodput.
-AS_GOOD = 0.97
+AS_GOOD = 0.95
 # Steps: while doubling pays, and afterwards.
 LEAP, STEP, BACK = 2.0, 1.25, 0.75
 # Seconds: to measure while climbing, and later; for new connections to come into their own.
@@ -88,6 +90,7 @@ class Pacer:
         self._changed = 0.0
         self._down = False
         self._hesitating = False
+        self._last_look = 0.0
         self._doubted = 0
         self._complained = float("-inf")
         self._penance = PENANCE
@@ -119,6 +122,9 @@ class Pacer:
         self._window = now, sample.moved
         rate = (sample.moved - moved) / (now - since)
         if rate <= 0:
+            return
+        if self._climbing and rate > GROWING * self._last_look:
+            self._last_look = rate
             return
         if self._trial is not None:
             self._judge(self._trial, rate, now)
@@ -219,5 +225,6 @@ class Pacer:
     def _change(self, limit: int, now: float) -> None:
         self.limit = limit
         self._changed = now
+        self._last_look = 0.0
         self._window = None
         self._settled = now if self._climbing else now + SETTLING

@@ -138,7 +138,7 @@ def test_a_long_and_lossy_path_needs_many(seed):
     outcome = transferred(LOSSY, 4096 * MIB, 16 * MIB, seed=seed)
     best = transferred(LOSSY, 4096 * MIB, 16 * MIB, seed=seed, fixed=64)
     few = transferred(LOSSY, 4096 * MIB, 16 * MIB, seed=seed, fixed=8)
-    assert outcome.seconds < 1.15 * best.seconds
+    assert outcome.seconds < 1.3 * best.seconds
     assert outcome.seconds < 0.3 * few.seconds
 
 
