@@ -292,8 +292,7 @@ def test_a_server_that_is_not_trusted_gets_nothing(tls_server, certificates, tmp
     assert "certificate" in str(caught.value)
     assert "canary" not in str(caught.value)
     insecure = Settings(tracking_insecure_tls=True)
-    found = transfer.pull(f"transfer+https://{tls_server}/x", tmp_path, settings=insecure)
-    assert found.done
+    assert transfer.push(source, f"transfer+https://{tls_server}/in", settings=insecure).done
 
 
 @pytest.mark.servers
