@@ -275,12 +275,17 @@ async def test_a_full_disk_behind_ftp(tmp_path):
         assert list(server.folder.iterdir()) == []
 
 
-async def test_a_full_disk_that_an_ftp_server_says_nothing_of(tmp_path):
+@pytest.mark.parametrize(
+    ("size", "room"),
+    [(8 * MIB, 4 * MIB), (MIB + 4096, MIB)],
+    ids=["while it is sent", "when it is closed"],
+)
+async def test_a_full_disk_that_an_ftp_server_says_nothing_of(tmp_path, size, room):
     (tmp_path / "served").mkdir()
-    with small_disk(tmp_path / "served", "4m"), pyftpdlib(tmp_path) as server:
-        async with opened(server.url) as store:
+    with small_disk(tmp_path / "served", str(room)), pyftpdlib(tmp_path) as server:
+        async with opened(server.url, MLFLOW_HTTP_REQUEST_TIMEOUT="5") as store:
             with pytest.raises(ConnectionLostError) as caught:
-                await put(store, "a", bytes(8 * MIB))
+                await put(store, "a", bytes(size))
             assert_one_line(caught.value, FTP_PASSWORD)
             await put(store, "b", b"small enough")
         assert [path.name for path in server.folder.iterdir()] == ["b"]
