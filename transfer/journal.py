@@ -221,9 +221,11 @@ class Entry:
 
     def close(self) -> None:
         """Give up the lock; an empty record is removed."""
-        if self.record is None:
-            self.forget()
-        os.close(self._fd)
+        try:
+            if self.record is None:
+                self.forget()
+        finally:
+            os.close(self._fd)
 
     def _check_owned(self) -> None:
         if not _is_current(self._path, self._fd):

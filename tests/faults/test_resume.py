@@ -231,6 +231,33 @@ async def test_an_abort_that_fails_is_still_owed(memory, settings, source):
     assert memory.shelf.objects["a"][1] == source.read_bytes()
 
 
+@pytest.mark.parametrize("call", ["replace", "unlink"])
+async def test_a_record_that_cannot_be_changed_is_told_of_and_no_failure(
+    memory, settings, source, monkeypatch, call
+):
+    def fail(*_, **__):
+        raise OSError(errno.EIO, "broken")
+
+    async def plan(operation, count):
+        if operation == "send" and count == 3:
+            monkeypatch.setattr(Path, call, fail)
+            raise RejectedError("no")
+        if operation == "abort" and call == "replace":
+            raise RejectedError("not now")
+
+    notices = []
+    async with engine_with(FaultyStore(memory, plan), settings) as engine:
+        report = await engine.run(source, "memory://bucket/a", on_event=notices.append)
+    assert isinstance(report.failed[0].error, RejectedError)
+    assert ("may still be open" in str(report.failed[0].error)) is (call == "replace")
+    assert [n for n in notices if isinstance(n, Notice)]
+    monkeypatch.undo()
+    async with engine_with(memory, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert memory.shelf.uploads == {}
+    assert records(settings) == []
+
+
 async def test_two_at_once_and_taking_over(memory, settings, source):
     reached, leave = anyio.Event(), anyio.Event()
 

@@ -74,3 +74,17 @@ async def test_beat_survives_a_transfer_that_ends_in_the_middle_of_it(
     with anyio.move_on_after(0.05) as scope:
         await mine.beat()
     assert scope.cancelled_caught
+
+
+async def test_what_was_taken_over_is_not_owed_here(tmp_path: Path):
+    mine, other = keeper(tmp_path), keeper(tmp_path, take_over=True)
+    kept = await mine.claim(pair("a"))
+    assert kept is not None
+    await kept.begin(Upload("a", "id", 10, 5), ())
+    taken = await other.claim(pair("a"))
+    assert taken is not None
+    await kept.owe_abort()
+    await kept.close()
+    assert taken.former is not None
+    assert not taken.former.pending_abort
+    await taken.close()

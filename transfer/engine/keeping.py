@@ -163,7 +163,16 @@ class Keeper:
     async def release(self, entry: Entry) -> None:
         """Give up a record."""
         self._entries.discard(entry)
-        await anyio.to_thread.run_sync(entry.close)
+        await self.write(entry.close)
+
+    async def write(self, write: Callable[[], None]) -> bool:
+        """What cannot be written down is a hint less, not a failure; tell whether it is."""
+        try:
+            await anyio.to_thread.run_sync(write)
+        except LocalError as error:
+            self.complain(error)
+            return False
+        return True
 
 
 class Kept:
@@ -239,7 +248,7 @@ class Kept:
                 left.append(upload)
         self._owed = tuple(left)
         if all_of_it:
-            await self._write(partial(self._entry.owe, left))
+            await self._keeper.write(partial(self._entry.owe, left))
 
     async def _trusted(
         self,
@@ -258,11 +267,11 @@ class Kept:
     async def begin(self, upload: Upload, receipts: Sequence[Receipt]) -> bool:
         """Write down that an upload is open; tell whether it is written down."""
         record = self._record(upload, receipts)
-        return await self._write(partial(self._entry.begin, record))
+        return await self._keeper.write(partial(self._entry.begin, record))
 
     async def note(self, receipt: Receipt) -> None:
         """Write down that a part has arrived."""
-        await self._write(partial(self._entry.note, receipt))
+        await self._keeper.write(partial(self._entry.note, receipt))
 
     async def check_owned(self) -> None:
         """Raise TakenOverError if the upload is somebody else's by now."""
@@ -270,23 +279,15 @@ class Kept:
 
     async def forget(self) -> None:
         """The upload is complete, or gone."""
-        await anyio.to_thread.run_sync(self._entry.forget)
+        await self._keeper.write(self._entry.forget)
 
     async def owe_abort(self) -> None:
         """The upload is to be given up, and could not be."""
         record = self._entry.record
         if record is not None:
             owed = [record.upload, *record.owed]
-            await anyio.to_thread.run_sync(self._entry.owe, owed)
-
-    async def _write(self, write: Callable[[], None]) -> bool:
-        """What cannot be written down is a hint less, not a failure."""
-        try:
-            await anyio.to_thread.run_sync(write)
-        except LocalError as error:
-            self._keeper.complain(error)
-            return False
-        return True
+            with suppress(TakenOverError):  # it is for whoever has it now
+                await self._keeper.write(partial(self._entry.owe, owed))
 
     async def close(self) -> None:
         """Let somebody else have the record."""

@@ -176,11 +176,11 @@ def lose_answer(*, rst: bool = False) -> Lie:
 
 
 def deny(status: int = 404, code: str = "NoSuchUpload") -> Lie:
-    """Do it, and answer that it went wrong."""
+    """Do it, and answer that it went wrong; what did go wrong is answered as it is."""
 
     async def lie(exchange: Exchange, work: Work) -> Answer:
-        await work()
-        return _error(exchange, status, code, None)
+        answer = await work()
+        return _error(exchange, status, code, None) if answer.status < 300 else answer
 
     return lie
 
