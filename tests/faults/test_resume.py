@@ -452,6 +452,40 @@ async def test_what_cannot_be_given_up_on_the_way_is_owed_beyond_the_end(memory,
     assert records(settings) == []
 
 
+@pytest.mark.parametrize("ends_well", [True, False])
+async def test_what_is_owed_stays_so_if_the_next_upload_cannot_be_written_down(
+    memory, settings, source, monkeypatch, ends_well
+):
+    await push_until_it_breaks(memory, settings, source)
+    (old,) = memory.shelf.uploads
+    writes = iter([OSError(errno.EIO, "broken")] * 2)
+    real = Path.replace
+
+    def replace_later(path, target):
+        if error := next(writes, None):
+            raise error
+        return real(path, target)
+
+    async def plan(operation, count):
+        if operation == "abort" or (operation == "send" and count == 3 and not ends_well):
+            raise RejectedError("no")
+
+    monkeypatch.setattr(Path, "replace", replace_later)
+    async with engine_with(FaultyStore(memory, plan), settings) as engine:
+        report = await engine.run(
+            source, "memory://bucket/a", options=Options(resume=False), on_event=[].append
+        )
+    assert bool(report.done) is ends_well
+    assert old in memory.shelf.uploads
+    assert len(memory.shelf.uploads) == (1 if ends_well else 2)
+    (record,) = records(settings)
+    assert {record.upload.id, *(one.id for one in record.owed)} == set(memory.shelf.uploads)
+    async with engine_with(memory, settings) as engine:
+        await engine.collect(older_than=-1.0)
+    assert memory.shelf.uploads == {}
+    assert records(settings) == []
+
+
 async def test_two_uploads_may_be_owed_at_once(memory, settings, source):
     for _ in range(2):
         await push_until_it_breaks(memory, settings, source)

@@ -80,10 +80,11 @@ async def test_what_was_taken_over_is_not_owed_here(tmp_path: Path):
     mine, other = keeper(tmp_path), keeper(tmp_path, take_over=True)
     kept = await mine.claim(pair("a"))
     assert kept is not None
-    await kept.begin(Upload("a", "id", 10, 5), ())
+    upload = Upload("a", "id", 10, 5)
+    await kept.begin(upload, ())
     taken = await other.claim(pair("a"))
     assert taken is not None
-    await kept.owe_abort()
+    await kept.owe_abort(upload)
     await kept.close()
     assert taken.former is not None
     assert not taken.former.pending_abort

@@ -277,17 +277,20 @@ class Kept:
         """Raise TakenOverError if the upload is somebody else's by now."""
         await anyio.to_thread.run_sync(self._entry.touch)
 
-    async def forget(self) -> None:
-        """The upload is complete, or gone."""
-        await self._keeper.write(self._entry.forget)
-
-    async def owe_abort(self) -> None:
-        """The upload is to be given up, and could not be."""
+    async def forget(self, upload: Upload) -> None:
+        """An upload is complete, or gone; what is written down of another stays."""
         record = self._entry.record
-        if record is not None:
-            owed = [record.upload, *record.owed]
-            with suppress(TakenOverError):  # it is for whoever has it now
-                await self._keeper.write(partial(self._entry.owe, owed))
+        if record is None or record.upload.id == upload.id:
+            await self._keeper.write(self._entry.forget)
+
+    async def owe_abort(self, upload: Upload) -> None:
+        """An upload is to be given up, and could not be; so may others be that came before."""
+        record = self._entry.record
+        noted = (record.upload, *record.owed) if record is not None else ()
+        others = {one.id: one for one in (*self._owed, *noted) if one.id != upload.id}
+        owing = self._keeper.record(self._pair, upload, (), tuple(others.values()))
+        with suppress(TakenOverError):  # it is for whoever has it now
+            await self._keeper.write(partial(self._entry.begin, replace(owing, pending_abort=True)))
 
     async def close(self) -> None:
         """Let somebody else have the record."""

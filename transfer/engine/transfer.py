@@ -126,11 +126,12 @@ class FileTransfer(Job):
         await self._stack.aclose()
         if self._kept is None:
             return
+        upload = self.machine.upload
         try:
-            if self.machine.abort_error is not None:
-                await self._kept.owe_abort()
-            elif self.machine.upload is not None and self.machine.state is not State.KEPT:
-                await self._kept.forget()
+            if upload is not None and self.machine.abort_error is not None:
+                await self._kept.owe_abort(upload)
+            elif upload is not None and self.machine.state is not State.KEPT:
+                await self._kept.forget(upload)
         finally:
             await self._kept.close()
 
