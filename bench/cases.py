@@ -24,7 +24,10 @@ PART_SIZE = 16 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Files that are moved in one go, with what every peer is told about how; bytes."""
+    """Files that are moved in one go, with what every peer is told about how; bytes.
+
+    With 0 connections and part size 0, each does as it does if nobody says.
+    """
 
     count: int
     size: int
@@ -38,11 +41,18 @@ class Load:
     @property
     def label(self) -> str:
         """The name, and what is not as usual in it."""
+        if self.by_defaults:
+            return f"{self.name} defaults"
         usual = usual_connections(self.count, self.size)
         words = [self.name]
         words += [f"c{self.connections}"] if self.connections != usual else []
         words += [f"p{short_size(self.part_size)}"] if self.part_size != PART_SIZE else []
         return " ".join(words)
+
+    @property
+    def by_defaults(self) -> bool:
+        """Whether nobody is told how many connections to make, and where to cut."""
+        return not self.connections
 
     @property
     def bytes(self) -> int:

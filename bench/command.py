@@ -78,6 +78,7 @@ def _run_arguments(to: argparse.ArgumentParser) -> None:
     add("--transport", default="plain,tls", help="plain,tls")
     add("-c", "--connections", type=int, help="for all loads (8; 32 for small files)")
     add("-p", "--part-size", type=parse_size, help="for all loads (16MiB)")
+    add("--defaults", action="store_true", help="tell nobody how many connections and what parts")
     add("--repeats", type=int, help="runs of each peer (5)")
     add("--no-verify", action="store_true", help="skip the pass that compares stored contents")
     add("--folder", type=Path, help="where files lie (/dev/shm, else the temporary folder)")
@@ -169,7 +170,7 @@ def loads_of(options: argparse.Namespace) -> list[Load]:
     loads = made_of.QUICK if options.quick else made_of.FULL
     if options.load:
         loads = [made_of.parse_load(text) for text in options.load.split(",")]
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"connections": 0, "part_size": 0} if options.defaults else {}
     if options.connections:
         changes["connections"] = options.connections
     if options.part_size:

@@ -100,7 +100,8 @@ def environment(peer: Peer, task: Task) -> dict[str, str]:
 
 def _transfer(task: Task) -> list[str]:
     command = [str(BIN / "transfer"), "push" if task.upload else "pull", "--quiet"]
-    command += ["-c", str(task.load.connections), "-p", str(task.load.part_size)]
+    if not task.load.by_defaults:
+        command += ["-c", str(task.load.connections), "-p", str(task.load.part_size)]
     return [*command, "--endpoint-url", task.endpoint, *task.ends(task.local, task.remote)]
 
 
@@ -110,9 +111,12 @@ def _transfer(task: Task) -> list[str]:
 def _s5cmd(task: Task) -> list[str]:
     many = task.load.many
     command = [_found("s5cmd"), "--log", "error", "--endpoint-url", task.endpoint]
-    command += ["--numworkers", str(task.load.connections), "cp"]
-    command += ["--concurrency", "1" if many else str(task.load.connections)]
-    command += ["--part-size", str(task.load.part_size // MIB)]
+    if task.load.by_defaults:
+        command += ["cp"]
+    else:
+        command += ["--numworkers", str(task.load.connections), "cp"]
+        command += ["--concurrency", "1" if many else str(task.load.connections)]
+        command += ["--part-size", str(task.load.part_size // MIB)]
     remote = task.remote + ("*" if many and not task.upload else "")
     return [*command, *task.ends(task.local, remote)]
 
@@ -123,12 +127,15 @@ def _aws(task: Task, client: str) -> list[str]:
         "s3 =",
         "  addressing_style = path",
         f"  preferred_transfer_client = {client}",
-        f"  max_concurrent_requests = {task.load.connections}",
-        f"  multipart_threshold = {task.load.part_size}",
-        f"  multipart_chunksize = {task.load.part_size}",
     ]
-    # CRT opens a connection for each 0.4 Gbit/s that it is told to reach.
-    lines += [f"  target_bandwidth = {task.load.connections * 50}MB/s"] * (client == "crt")
+    if not task.load.by_defaults:
+        lines += [
+            f"  max_concurrent_requests = {task.load.connections}",
+            f"  multipart_threshold = {task.load.part_size}",
+            f"  multipart_chunksize = {task.load.part_size}",
+        ]
+        # CRT opens a connection for each 0.4 Gbit/s that it is told to reach.
+        lines += [f"  target_bandwidth = {task.load.connections * 50}MB/s"] * (client == "crt")
     (task.folder / "aws.ini").write_text("\n".join(lines) + "\n")
     command = [aws_v2() or "aws", "s3", "cp", "--only-show-errors", "--endpoint-url", task.endpoint]
     return [*command, *["--recursive"] * task.load.many, *task.ends(task.local, task.remote)]
@@ -145,16 +152,20 @@ def _aws_crt(task: Task) -> list[str]:
 
 
 def _rclone(task: Task) -> list[str]:
-    connections, part = str(task.load.connections), f"{task.load.part_size}B"
-    parts = "1" if task.load.many else connections
     remote = f":s3,provider=Other,env_auth=true,endpoint='{task.endpoint}':{BUCKET}/{task.key}"
     command = [_found("rclone"), "copy" if task.load.many else "copyto", f"--config={os.devnull}"]
     command += ["--s3-no-check-bucket", "--ca-cert", str(task.authority)]
-    command += ["--transfers", connections, "--checkers", connections]
-    command += ["--s3-upload-concurrency", parts, "--s3-chunk-size", part]
-    command += ["--s3-upload-cutoff", part, "--multi-thread-streams", parts]
-    command += ["--multi-thread-cutoff", part, "--multi-thread-chunk-size", part]
+    command += [] if task.load.by_defaults else _rclone_flags(task.load)
     return [*command, *task.ends(task.local, remote)]
+
+
+def _rclone_flags(load: Load) -> list[str]:
+    connections, part = str(load.connections), f"{load.part_size}B"
+    parts = "1" if load.many else connections
+    flags = ["--transfers", connections, "--checkers", connections]
+    flags += ["--s3-upload-concurrency", parts, "--s3-chunk-size", part]
+    flags += ["--s3-upload-cutoff", part, "--multi-thread-streams", parts]
+    return [*flags, "--multi-thread-cutoff", part, "--multi-thread-chunk-size", part]
 
 
 def _rclone_unchecked(task: Task) -> list[str]:
@@ -277,6 +288,11 @@ def _no_lists(load: Load, upload: bool) -> str | None:  # noqa: FBT001
     return "it lists nothing" if load.many and not upload else None
 
 
+def _no_parts(load: Load, upload: bool) -> str | None:  # noqa: FBT001
+    del upload
+    return "it cuts nothing by itself" if load.by_defaults else None
+
+
 CRT_PYTHON = str(ROOT / ".venv-crt/bin/python")
 _BENCH = "make bench installs it"
 _DEBIAN = "make bench-peers installs it"
@@ -320,7 +336,14 @@ PEERS = [
         _script("with_requests"),
         _package("requests"),
     ),
-    Peer("curl", _program("curl"), _DEBIAN, _curl, _says("curl", "--version")),
+    Peer(
+        "curl",
+        _program("curl"),
+        _DEBIAN,
+        _curl,
+        _says("curl", "--version"),
+        cannot=_no_parts,
+    ),
 ]
 
 

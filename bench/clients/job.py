@@ -1,7 +1,8 @@
 """What a client is asked to do, read from its command line without any library.
 
 DIRECTION ENDPOINT PATH KEY CONNECTIONS PART_SIZE COUNT: a PATH that ends with a
-slash is a folder of COUNT files, KEY is then the prefix that they lie below.
+slash is a folder of COUNT files, KEY is then the prefix that they lie below. With
+0 CONNECTIONS and PART_SIZE 0, the library does as it does if nobody says.
 """
 
 from __future__ import annotations

@@ -12,15 +12,18 @@ from job import BUCKET, job
 
 def main() -> None:
     task = job()
+    connections = task.connections or TransferConfig().max_concurrency
     client = boto3.client(
-        "s3", endpoint_url=task.endpoint, config=Config(max_pool_connections=task.connections)
+        "s3", endpoint_url=task.endpoint, config=Config(max_pool_connections=connections)
     )
-    config = TransferConfig(
-        multipart_threshold=task.part_size,
-        multipart_chunksize=task.part_size,
-        max_concurrency=task.connections,
-        use_threads=not task.many,
-    )
+    config = TransferConfig(use_threads=not task.many)
+    if task.connections:
+        config = TransferConfig(
+            multipart_threshold=task.part_size,
+            multipart_chunksize=task.part_size,
+            max_concurrency=connections,
+            use_threads=not task.many,
+        )
 
     def up(item: tuple[str, str]) -> None:
         client.upload_file(item[1], BUCKET, item[0], Config=config)
@@ -34,7 +37,7 @@ def main() -> None:
         else:
             client.download_file(BUCKET, task.key, task.path, Config=config)
         return
-    with ThreadPoolExecutor(task.connections) as threads:
+    with ThreadPoolExecutor(connections) as threads:
         if task.upload:
             list(threads.map(up, task.local_files()))
             return

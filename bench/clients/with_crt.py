@@ -34,10 +34,13 @@ def main() -> None:
         signing_config=awscrt.s3.create_default_s3_signing_config(
             region="us-east-1", credential_provider=AwsCredentialsProvider.new_static(*keys)
         ),
-        part_size=task.part_size,
-        multipart_upload_threshold=task.part_size,
-        # It makes a connection for each 0.4 Gbit/s that it is told to reach.
-        throughput_target_gbps=0.4 * task.connections,
+        part_size=task.part_size or None,
+        multipart_upload_threshold=task.part_size or None,
+        # It makes a connection for each 0.4 Gbit/s that it is told to reach; if nobody
+        # says, s3transfer takes what it recommends for the machine, or 10.
+        throughput_target_gbps=0.4 * task.connections
+        or awscrt.s3.get_recommended_throughput_target_gbps()
+        or 10.0,
         tls_mode=getattr(awscrt.s3.S3RequestTlsMode, "ENABLED" if secure else "DISABLED"),
         tls_connection_options=tls_options() if secure else None,
     )

@@ -21,13 +21,16 @@ def main() -> None:
         region="us-east-1",
     )
 
+    # 3 is its own, as is the part size that it takes for 0.
+    connections = task.connections or 3
+
     def up(item: tuple[str, str]) -> None:
         client.fput_object(
             BUCKET,
             item[0],
             item[1],
             part_size=task.part_size,
-            num_parallel_uploads=1 if task.many else task.connections,
+            num_parallel_uploads=1 if task.many else connections,
         )
 
     def down(key: str) -> None:
@@ -39,7 +42,7 @@ def main() -> None:
         else:
             client.fget_object(BUCKET, task.key, task.path)
         return
-    with ThreadPoolExecutor(task.connections) as threads:
+    with ThreadPoolExecutor(connections) as threads:
         if task.upload:
             list(threads.map(up, task.local_files()))
         else:

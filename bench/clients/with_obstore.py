@@ -14,6 +14,10 @@ import obstore
 from job import BUCKET, Job, job
 from obstore.store import S3Store
 
+# As its documentation gives them.
+DEFAULT_CONNECTIONS = 12
+DEFAULT_PART_SIZE = 5 << 20
+
 
 async def upload(store: S3Store, task: Job) -> None:
     if not task.many:
@@ -76,6 +80,8 @@ async def download(store: S3Store, task: Job) -> None:
 
 def main() -> None:
     task = job()
+    if not task.connections:
+        task = task._replace(connections=DEFAULT_CONNECTIONS, part_size=DEFAULT_PART_SIZE)
     store = S3Store(
         BUCKET,
         endpoint=task.endpoint,

@@ -23,6 +23,11 @@ SIGNATURE = (
 )
 
 
+# As MLflow 3.17 does it: two threads for each core, 20 at most.
+DEFAULT_CONNECTIONS = min(20, 2 * (os.cpu_count() or 1))
+DEFAULT_UPLOAD_PART, DEFAULT_DOWNLOAD_PART = 10 << 20, 100 << 20
+
+
 def url_of(task: Job, key: str, query: str = "") -> str:
     return f"{task.endpoint}/{BUCKET}/{key}?{query}{'&' if query else ''}{SIGNATURE}"
 
@@ -78,6 +83,9 @@ def download_file(task: Job, key: str, path: str, threads: ThreadPoolExecutor | 
 
 def main() -> None:
     task = job()
+    if not task.connections:
+        part_size = DEFAULT_UPLOAD_PART if task.upload else DEFAULT_DOWNLOAD_PART
+        task = task._replace(connections=DEFAULT_CONNECTIONS, part_size=part_size)
     move = upload_file if task.upload else download_file
     with ThreadPoolExecutor(task.connections) as threads:
         if not task.many:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,12 +11,15 @@ from bench.cases import FULL, Case, Load, cases, parse_load, series, turns
 from bench.command import loads_of, parser
 from bench.compare import changes, shown
 from bench.links import Link, parse_link
-from bench.peers import PEERS, named
+from bench.peers import PEERS, Task, named
 from bench.results import Results
 from bench.rounds import Run
 from bench.summary import rows, slopes, spread
 from bench.tables import document
 from transfer.sizes import GIB, KIB, MIB
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CASE = Case(Load(1, 2 * GIB), upload=True, tls=False)
 
@@ -105,6 +109,20 @@ def test_every_peer_has_its_turn_before_any_has_its_second_and_each_begins_once(
 def test_arguments_change_all_loads():
     options = parser().parse_args(["--load", "8MiB,3x16MiB", "-c", "2", "-p", "5MiB"])
     assert loads_of(options) == [Load(1, 8 * MIB, 2, 5 * MIB), Load(3, 16 * MIB, 2, 5 * MIB)]
+
+
+def test_with_defaults_nobody_is_told_how(tmp_path: Path):
+    (load,) = loads_of(parser().parse_args(["--load", "64MiB", "--defaults"]))
+    assert load.label == "1x64MiB defaults"
+    task = Task(load, True, "http://x:1", "/in/a", "a", tmp_path, tmp_path / "ca.pem")
+    able = [peer for peer in PEERS if peer.cannot(load, True) is None]
+    assert {peer.name for peer in PEERS} - {peer.name for peer in able} == {"curl"}
+    typed = {peer.name: peer.command(task) for peer in able}
+    assert "-c" not in typed["transfer"]
+    assert "--numworkers" not in typed["s5cmd"]
+    assert "--transfers" not in typed["rclone"]
+    assert typed["obstore"][-3:] == ["0", "0", "1"]
+    assert "max_concurrent" not in (tmp_path / "aws.ini").read_text()
 
 
 @pytest.mark.parametrize("text", ["25,0.05,1000", "25ms,0.05%,1000M"])
