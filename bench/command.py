@@ -19,6 +19,7 @@ from bench import plots, report
 from bench.links import SERVER_ADDRESS, check_congestion, parse_link, shaped, why_not
 from bench.nginx import missing as nginx_missing
 from bench.peers import named
+from bench.presigning import measured
 from bench.results import FOLDER, Results, load_average, machine, read
 from bench.rounds import Bench, Outcome, carry_out, say
 from bench.sinks import make_certificate
@@ -60,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
     )
     reporting.add_argument("--check", action="store_true", help="only say whether they are there")
     reporting.set_defaults(do=_report)
+    presigning = words.add_parser("presigning", help="what a presigned URL costs")
+    presigning.add_argument("--count", type=int, default=10_000, help="how many (10000)")
+    presigning.add_argument("--repeats", type=int, default=5, help="turns of each (5)")
+    presigning.set_defaults(do=_presigning)
     compare = words.add_parser("compare", help="is NEW slower than OLD? exit code 1 if it is")
     compare.add_argument("old", type=Path, metavar="OLD.json")
     compare.add_argument("new", type=Path, metavar="NEW.json")
@@ -239,6 +244,12 @@ def _report(options: argparse.Namespace) -> int:
     for path in differing:
         print(f"{'differs' if options.check else 'written'}: {path}")
     return 1 if options.check and differing else 0
+
+
+def _presigning(options: argparse.Namespace) -> int:
+    print(measured(options.count, options.repeats), end="")
+    print("all of them equal byte for byte")
+    return 0
 
 
 def _compare(options: argparse.Namespace) -> int:

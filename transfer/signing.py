@@ -58,7 +58,8 @@ def presign(
     `now` is the store's time in seconds since 1970; `lifetime` in seconds, at
     most seven days. `headers` must be sent as given.
     """
-    signed = signed_headers(url, headers or {})
+    host, path = _place(url)
+    signed = _signed(host, headers) if headers else {"host": host}
     lifetime = int(max(1, min(lifetime, MAX_LIFETIME)))
     granted = _granted(credentials, region, int(now), lifetime, ";".join(signed))
     sent, ordered = granted.sent, granted.ordered
@@ -70,7 +71,7 @@ def presign(
             ordered = f"{ordered}&{_joined(asked)}"
         else:
             ordered = _joined(sorted([*asked, *granted.pairs]))
-    canonical = _canonical(f"{method}\n{_place(url)[1]}", ordered, signed)
+    canonical = _canonical(f"{method}\n{path}", ordered, signed)
     return f"{url}?{sent}&X-Amz-Signature={granted.day.sign(granted.stamp, canonical)}"
 
 
@@ -117,10 +118,7 @@ def quote_value(text: str) -> str:
 
 def signed_headers(url: str, headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of a request in the form that is signed, Host among them, in order."""
-    signed = [(name.lower(), " ".join(value.split())) for name, value in headers.items()]
-    signed.append(("host", _place(url)[0]))
-    signed.sort()
-    return dict(signed)
+    return _signed(_place(url)[0], headers)
 
 
 def canonical_request(
@@ -195,6 +193,13 @@ def _day(secret: str, region: str, day: int) -> _Day:
 @lru_cache(maxsize=4)
 def _stamp(now: int) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _signed(host: str, headers: Mapping[str, str]) -> dict[str, str]:
+    signed = [(name.lower(), " ".join(value.split())) for name, value in headers.items()]
+    signed.append(("host", host))
+    signed.sort()
+    return dict(signed)
 
 
 def _canonical(

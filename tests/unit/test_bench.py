@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench import presigning
 from bench.cases import FULL, Case, Load, cases, parse_load, series, turns
 from bench.command import loads_of, parser
 from bench.compare import changes, shown
@@ -141,6 +142,13 @@ def test_peers_are_chosen_by_how_their_names_begin():
     assert named(None) == PEERS
     with pytest.raises(ValueError, match="no peer 'nobody'"):
         named("nobody")
+
+
+def test_presigned_urls_are_compared_with_botocore_s(monkeypatch: pytest.MonkeyPatch):
+    assert "| botocore |" in presigning.measured(3, 1)
+    monkeypatch.setattr(presigning, "presign", lambda *_, **__: "https://elsewhere/")
+    with pytest.raises(RuntimeError, match="part 1 is signed as botocore does not"):
+        presigning.measured(3, 1)
 
 
 def test_spread_is_the_median_with_its_range():
