@@ -47,6 +47,13 @@ async def test_there_are_as_many_workers_as_turns():
         assert await crew.settle() == 0
 
 
+async def test_a_number_that_changes_when_all_is_over_hires_nobody():
+    turns = Turns(2, anyio.lowlevel.checkpoint)
+    await turns.run()
+    turns.change(5)
+    assert turns.limit == 5
+
+
 async def test_nobody_is_cut_short_by_a_lower_number():
     finish = anyio.Event()
     done = []

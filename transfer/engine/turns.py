@@ -32,18 +32,20 @@ class Turns:
 
     async def run(self) -> None:
         """Hire the workers, and wait until all have returned."""
-        async with anyio.create_task_group() as self._crew:
-            self._hire()
+        async with anyio.create_task_group() as crew:
+            self._hire(crew)
 
     def change(self, limit: int) -> None:
-        """Let there be another number of turns from now on."""
+        """Let there be another number of turns from now on, unless all have returned already."""
         self.limit = limit
-        self._hire()
+        if self._crew is not None and self._hired:
+            self._hire(self._crew)
 
-    def _hire(self) -> None:
-        while self._crew is not None and self._hired < self.limit:
+    def _hire(self, crew: TaskGroup) -> None:
+        self._crew = crew
+        while self._hired < self.limit:
             self._hired += 1
-            self._crew.start_soon(self._employ)
+            crew.start_soon(self._employ)
 
     async def _employ(self) -> None:
         try:
