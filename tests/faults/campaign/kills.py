@@ -95,7 +95,10 @@ class Place:
 async def a_place(parts: int = PARTS) -> AsyncIterator[Place]:
     """Make a file of so many parts, the last one short, and a store."""
     with tempfile.TemporaryDirectory() as folder:
-        content = random.Random(7).randbytes(parts * PART - 12_345)
+        dice = random.Random(7)
+        # In pieces: a number of more than 2 Gbit is too large for `randbytes`.
+        pieces = [PART] * (parts - 1) + [PART - 12_345]
+        content = b"".join(map(dice.randbytes, pieces))
         (Path(folder) / "from").mkdir()
         (Path(folder) / "from" / _KEY).write_bytes(content)
         async with StrictStore() as store, ChaosProxy(store.port, _SLOW) as proxy:
