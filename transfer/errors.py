@@ -203,6 +203,12 @@ class UnavailableError(TemporaryError):
     code = "unavailable"
 
 
+class UnsettledError(TemporaryError):
+    """Something that was under way before is not over yet; the server itself is well."""
+
+    code = "unsettled"
+
+
 class ExpiredError(TemporaryError):
     """A presigned URL is too old: sign again, then send again."""
 

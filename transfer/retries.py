@@ -23,6 +23,7 @@ from transfer.errors import (
     StoreError,
     ThrottledError,
     TransferError,
+    UnsettledError,
 )
 
 if TYPE_CHECKING:
@@ -161,9 +162,9 @@ class HostHealth:
             operation.charged = 0
         last = operation.last_failed
         counts = last is None or self._answered is None or self._answered > last
-        if isinstance(error, ThrottledError | DamagedInTransitError):
+        if isinstance(error, ThrottledError | DamagedInTransitError | UnsettledError):
             self._heard(now)
-            counts = isinstance(error, DamagedInTransitError)
+            counts = not isinstance(error, ThrottledError)
         elif self._silent_since is None:
             self._silent_since = now
         operation.charged += counts

@@ -20,7 +20,7 @@ from transfer.errors import (
     RejectedError,
     TemporaryError,
     TransferError,
-    UnavailableError,
+    UnsettledError,
     UnsupportedError,
     UploadGoneError,
 )
@@ -157,7 +157,7 @@ class S3Parts:
                 await self.sent(upload)
             except NotFoundError:
                 return
-        raise UnavailableError(
+        raise UnsettledError(
             f"the upload to {self._bucket.url}/{upload.key} is still there after {_ABORTS} aborts"
         )
 

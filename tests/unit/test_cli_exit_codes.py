@@ -33,6 +33,7 @@ CODES = {
     errors.ConnectionLostError: 5,
     errors.StalledError: 5,
     errors.UnavailableError: 5,
+    errors.UnsettledError: 5,
     errors.ExpiredError: 5,
     errors.ThrottledError: 5,
     errors.BusyError: 5,

@@ -17,6 +17,7 @@ from transfer.errors import (
     ThrottledError,
     TransferError,
     UnavailableError,
+    UnsettledError,
     UploadGoneError,
 )
 
@@ -39,6 +40,7 @@ def test_exactly_these_are_retried():
         ConnectionLostError,
         StalledError,
         UnavailableError,
+        UnsettledError,
         ExpiredError,
         ThrottledError,
         DamagedInTransitError,

@@ -12,6 +12,7 @@ from transfer.errors import (
     ThrottledError,
     TransferError,
     UnavailableError,
+    UnsettledError,
 )
 from transfer.retries import HostHealth, Operation, RetryPolicy
 
@@ -150,10 +151,10 @@ def test_expired_url_is_signed_again_at_once_but_not_for_ever():
     assert pauses == [0, 0, 0, None]
 
 
-def test_damage_is_an_answer_and_costs_an_attempt():
+@pytest.mark.parametrize("kind", [DamagedInTransitError, UnsettledError])
+def test_damage_is_an_answer_and_costs_an_attempt(kind: type[TransferError]):
     host, operation = health(), Operation(0.0)
-    damaged = DamagedInTransitError("cut")
-    pauses = [host.failed(operation, damaged, float(n)) for n in range(8)]
+    pauses = [host.failed(operation, kind("cut"), float(n)) for n in range(8)]
     assert None not in pauses[:7]
     assert pauses[7] is None
     assert host.dead is None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from transfer.errors import ConnectionLostError, UnavailableError
+from transfer.errors import ConnectionLostError, UnsettledError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ class Arrivals:
         while (earlier := self._attempts.get(place)) is not None:
             await earlier.end()
         if upload_id in self._closed:
-            raise UnavailableError(f"the upload {upload_id} is being completed or aborted")
+            raise UnsettledError(f"the upload {upload_id} is being completed or aborted")
         attempt = self._attempts[place] = _Attempt()
         try:
             with attempt.scope:
