@@ -78,3 +78,17 @@ def test_plain_connection_waits_for_bytes():
     assert connection.receive(memoryview(bytearray(64))) == b"H"
     connection.close()
     there.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_a_peer_that_is_gone_is_noticed_by_the_kernel():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = Connection.open(Address("http", *server.getsockname()), None, 5.0)
+        try:
+            assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            seconds = connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            milliseconds = connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert seconds < 60
+            assert milliseconds < 120_000
+        finally:
+            connection.close()

@@ -34,6 +34,14 @@ _EARLY = 16 * 1024
 _SLOW = 0.1
 _UNSENT = 128 * 1024
 _UNSENT_LIMIT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+# A peer that is silent for so many seconds is asked, so often; and one that does not
+# acknowledge what it was sent is given up after so many milliseconds.
+_SILENCE = {
+    "TCP_KEEPIDLE": 30,
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 6,
+    "TCP_USER_TIMEOUT": 90_000,
+}
 # Closing drops what was not sent, and resets the connection.
 _AT_ONCE = struct.pack("ii", 1, 0)
 _FIRST_SLICE = 256 * 1024
@@ -69,7 +77,7 @@ class Connection:
             raise ConnectionLostError(f"cannot connect to {where}: {_reason(error)}") from None
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            _mind_silence(sock)
             if context is not None:
                 sock = context.wrap_socket(sock, server_hostname=address.host)
             sock.settimeout(None)
@@ -176,6 +184,15 @@ class SliceSize:
             self.size = min(self.size * 2, _LARGEST_SLICE)
         elif took > 0.5:
             self.size = max(self.size // 2, 64 * 1024)
+
+
+def _mind_silence(sock: socket.socket) -> None:
+    """Have the kernel find out that a peer is gone, where we are waiting patiently for it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _SILENCE.items():
+        option = getattr(socket, name, None)  # not every system has them
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _reason(error: OSError) -> str:

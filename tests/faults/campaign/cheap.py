@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+import backends.coordinated.store
 import backends.s3.parts
 import transfer.coordinator.reaper
 import transfer.engine.run
@@ -24,6 +25,8 @@ PART = 4096
 # Seconds without progress before an attempt is given up.
 STALL = 0.25
 _CONTROL_CALL = 0.3
+# The coordinator asks its store more than once before it answers.
+_COMPLETING = 2.0
 # Of one body, so much travels with its head, and so much is held back.
 _WITH_HEAD, _LAST = 1024, 512
 
@@ -53,6 +56,7 @@ def hurried() -> Generator[None]:
     """Play schedules in here."""
     changes = [
         (transfer.engine.run, "policy_of", hasty_policy),
+        (backends.coordinated.store, "_COMPLETE_PATIENCE", _COMPLETING),
         (transfer.engine.run, "TO_FINISH", 0.8),
         (transfer.engine.run, "TO_CLEAN_UP", 1.5),
         (S3Control, "ask", hasty_ask),

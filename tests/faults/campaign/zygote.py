@@ -65,8 +65,13 @@ class Zygote:
         self.child = int(await lines.receive_until(b"\n", 1000))
         try:
             await lines.receive_until(b"\n", 1000)
-        finally:
+        except anyio.get_cancelled_exc_class():
             self.kill()
+            # How it ended is said all the same, and not to whoever comes next.
+            with anyio.CancelScope(shield=True):
+                await lines.receive_until(b"\n", 1000)
+            raise
+        finally:
             self.child = 0
         return json.loads(result.read_text()) if result.exists() else None
 
