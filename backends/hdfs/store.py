@@ -171,8 +171,12 @@ class HdfsStore:
         options = WriteOptions(overwrite=True, create_parent=True)
         create = partial(self._client.create, _path(temporary), options)
         writer = await self._run("write", key, create)
+        finish = writer.close
+        # A file that is dropped closes itself, wherever that happens to be: on the event loop,
+        # which would then wait for a server that hangs.
+        writer.close = _leave_open  # type: ignore[method-assign]
         await source.pour(_FileSink(self, key, writer), tally)
-        await self._run("write", key, writer.close)
+        await self._run("write", key, finish)
 
     async def _check_target(self, key: str, *, no_clobber: bool) -> None:
         """Renaming onto a folder would be an error, but one that says little."""
@@ -272,6 +276,10 @@ class _Calls:
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             raise StalledError(f"{what}: no byte moved for {self._patience:.0f} s") from None
+
+
+def _leave_open() -> None:
+    """Do nothing."""
 
 
 class _FileSink:
