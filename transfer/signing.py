@@ -110,7 +110,7 @@ def quote_key(key: str) -> str:
     return key if _PLAIN_KEY.fullmatch(key) else quote(key, safe="/~")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def quote_value(text: str) -> str:
     """Return a name or a value of a query, encoded as it is signed."""
     return quote(text, safe="~")
