@@ -32,8 +32,8 @@ class Turns:
 
     async def run(self) -> None:
         """Hire the workers, and wait until all have returned."""
-        async with anyio.create_task_group() as crew:
-            self._hire(crew)
+        async with anyio.create_task_group() as self._crew:
+            self._hire(self._crew)
 
     def change(self, limit: int) -> None:
         """Let there be another number of turns from now on, unless all have returned already."""
@@ -42,7 +42,6 @@ class Turns:
             self._hire(self._crew)
 
     def _hire(self, crew: TaskGroup) -> None:
-        self._crew = crew
         while self._hired < self.limit:
             self._hired += 1
             crew.start_soon(self._employ)

@@ -60,9 +60,6 @@ def after_peace(play: Play, said: dict[str, Any]) -> None:
         return
     if said["code"] == "exists" and play.schedule.no_clobber and there is not None:
         return
-    # A part that the store lists as whole and is not was trusted, and found out at the end.
-    if said["code"] == "integrity" and play.lied("keep one byte less"):
-        return
     play.finding(f"peace: {said['ended']} {said['code']} {said['text']}")
 
 

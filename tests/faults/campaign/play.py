@@ -301,6 +301,11 @@ class Play:
         if self.schedule.end == "finish" and not self.outcome.runs[-1]["done"]:
             said = await self._run()
             invariants.after_a_run(self, said)
+            if said["code"] == "integrity" and self.lied("keep one byte less"):
+                # A part that the store listed as whole was found out at the end: the next
+                # run trusts none of it, and has to arrive.
+                said = await self._run()
+                invariants.after_a_run(self, said)
             invariants.after_peace(self, said)
         await self._close_the_books()
         invariants.in_the_end(self)
