@@ -44,6 +44,11 @@ async def one_url(ask, number: int = 1) -> tuple[dict[str, Any], str]:
 # --- what is signed holds
 
 
+def other_digit(found: re.Match[str]) -> str:
+    """Return what was found with another hexadecimal digit, whatever the random one was."""
+    return f"uploads/{'1' if found[1] == '0' else '0'}"
+
+
 def changed_queries(url: str) -> dict[str, str]:
     """Return the URL with each thing changed that somebody might change."""
     path, _, query = url.partition("?")
@@ -76,7 +81,7 @@ def changed_queries(url: str) -> dict[str, str]:
         "another part": url.replace("/parts/1?", "/parts/2?"),
         "a part written otherwise": url.replace("/parts/1?", "/parts/01?"),
         "a part in code": url.replace("/parts/1?", "/parts/%31?"),
-        "another upload": re.sub(r"uploads/.", "uploads/0", url),
+        "another upload": re.sub(r"uploads/(.)", other_digit, url),
         "another case": url.replace("/api/transfer/", "/API/transfer/"),
         "two slashes": url.replace("/parts/", "//parts/"),
         "a way round": url.replace("/parts/", "/x/../parts/"),
