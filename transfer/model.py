@@ -76,7 +76,8 @@ class Traits:
     `concurrent_reads` tells whether ranges of one object can be read in parallel.
     `local` means that bytes written or read do not leave this machine.
     `range_size` is what reads are to be cut into, where somebody set that for
-    this store alone.
+    this store alone. `copies_whole` is the realm (`Origin`) from which the store
+    copies objects of any size by itself, in one piece.
     """
 
     max_put: int
@@ -85,6 +86,7 @@ class Traits:
     concurrent_reads: bool = True
     local: bool = False
     range_size: int | None = None
+    copies_whole: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,12 @@ class Access(Protocol):
         """Return the URL (which may have a query) and the headers to ask with."""
         ...
 
+    async def admit_to_read(
+        self, url: str, container: str, blob: str
+    ) -> tuple[str, dict[str, str]]:
+        """Return what lets the service itself read a blob of the account, for a copy."""
+        ...
+
 
 class KeyRing(Protocol):
     """Has a key to sign with for others."""
@@ -92,6 +98,14 @@ class KeyAccess:
             )
         return with_sas(url, self._sas), {}
 
+    async def admit_to_read(
+        self, url: str, container: str, blob: str
+    ) -> tuple[str, dict[str, str]]:
+        """Add a SAS for this blob only."""
+        expires = time.time() + _OWN_LIFETIME
+        sas = sign(self._key, container, blob, "r", expires=expires, secure=self._secure)
+        return with_sas(url, sas), {}
+
     async def current(self, lifetime: float) -> Key:
         """The account's key does not run out."""
         del lifetime
@@ -107,6 +121,13 @@ class SasAccess:
     async def admit(self, url: str) -> tuple[str, dict[str, str]]:
         """Add it as it is; it may be of an older version of the service than we speak."""
         return with_sas(url, self._sas), {"x-ms-version": VERSION}
+
+    async def admit_to_read(
+        self, url: str, container: str, blob: str
+    ) -> tuple[str, dict[str, str]]:
+        """Add it here too: it may be for the whole account."""
+        del container, blob
+        return await self.admit(url)
 
 
 class IdentityAccess:
@@ -134,6 +155,13 @@ class IdentityAccess:
             if time.time() + _MARGIN > self._token_until:
                 await self._renew()
             return url, {"Authorization": f"Bearer {self._token}", "x-ms-version": VERSION}
+
+    async def admit_to_read(
+        self, url: str, container: str, blob: str
+    ) -> tuple[str, dict[str, str]]:
+        """Add the token: what may read from here may let the service read."""
+        del container, blob
+        return await self.admit(url)
 
     async def _renew(self) -> None:
         # Not at the top: it takes most of a second, and who has a key does without.

@@ -72,6 +72,8 @@ _BY_CODE: dict[str, tuple[type[TransferError], str]] = {
     "UnauthorizedBlobOverwrite": (ExistsError, ""),
     "ConditionNotMet": (PreconditionError, ""),
     "TargetConditionNotMet": (PreconditionError, ""),
+    "SourceConditionNotMet": (PreconditionError, ""),
+    "CannotVerifyCopySource": (AccessError, "the service may not read the source from here"),
     "Md5Mismatch": (DamagedInTransitError, ""),
     "Crc64Mismatch": (DamagedInTransitError, ""),
     "InvalidBlockList": (UploadGoneError, "its blocks have expired, or the blob was written since"),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backends.azure.container import AzureContainer
+    from backends.azure.copies import AzureCopies
     from transfer.checksums import Checksum
     from transfer.model import Expected, Intent, ObjectInfo, Part
     from transfer.store import Source
@@ -52,8 +53,9 @@ class AzureParts:
     limits = LIMITS
     resumable = True
 
-    def __init__(self, container: AzureContainer) -> None:
+    def __init__(self, container: AzureContainer, copies: AzureCopies) -> None:
         self._container = container
+        self._copies = copies
 
     async def create(self, key: str, intent: Intent) -> Upload:
         """Put the block that stands for the upload: so access and container are known to do."""
@@ -87,7 +89,10 @@ class AzureParts:
         await self._container.ask(what, "PUT", path, body=state)
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
-        """Put Block, with a Content-MD5 if the upload has one for each part."""
+        """Put Block, with a Content-MD5 if the upload has one for each part, or a copy."""
+        copied = await self._copies.part(upload, part, source, tally)
+        if copied is not None:
+            return copied
         if upload.algorithm is None:
             return await self._send(upload, part, source, tally)
         async with at_hand(source) as near:
@@ -151,7 +156,8 @@ class AzureParts:
                 f"{self._container.url}/{upload.key} has {info.size} bytes,"
                 f" {expected.size} were sent"
             )
-        return replace(info, checksum=proved or info.checksum) if upload.algorithm else info
+        # The MD5 that the blob has now is the one we said: the service has not compared it.
+        return replace(info, checksum=proved if upload.algorithm else None)
 
     async def abort(self, upload: Upload) -> None:
         """Mark the upload as given up; one that is gone is fine."""

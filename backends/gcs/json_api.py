@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _FIELDS = "name,size,generation,updated,crc32c,contentType"
 # A thousand names of 1,024 bytes, each of which may need six characters.
 _MOST = 16 * MIB
+# What one call of a rewrite may take before it says how far it is, in seconds.
+_REWRITE_PATIENCE = 600
 # Who asks an emulator; the library would look for credentials.
 _NOBODY = object()
 
@@ -72,6 +74,22 @@ class JsonApi:
         query = {"ifGenerationMatch": generation} if generation is not None else {}
         storage = self._storage(f"delete gs://{self.bucket}/{key}")
         await storage.delete(self.bucket, key, params=query)
+
+    async def rewrite(
+        self, bucket: str, key: str, target: str, *, generation: str
+    ) -> Mapping[str, Any]:
+        """Copy this generation of an object to a key of ours; return the resource it became."""
+        what = f"copy gs://{bucket}/{key} to gs://{self.bucket}/{target}"
+        with self._readable(what):
+            said = await self._storage(what).copy(
+                bucket,
+                key,
+                self.bucket,
+                new_name=target,
+                params={"ifSourceGenerationMatch": generation},
+                timeout=_REWRITE_PATIENCE,
+            )
+            return _mapping(said.get("resource"))
 
     async def open_session(
         self, key: str, resource: Mapping[str, object], query: Mapping[str, str], size: int

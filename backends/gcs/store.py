@@ -13,10 +13,12 @@ import re
 from collections import deque
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.gcs.bucket import GcsBucket
+from backends.gcs.copies import GcsCopies
 from backends.gcs.credentials import find_credentials, find_signer
 from backends.gcs.errors import BUCKET_HINT
 from backends.gcs.headers import checksum_of_headers, info_of_resource
@@ -116,7 +118,12 @@ class GcsStore(GcsBucket):
         one_request: int = _ONE_REQUEST,
     ) -> None:
         super().__init__(api, mover, granter)
-        self.traits = Traits(max_put=5 * TIB, range_size=settings.gcs_download_chunk)
+        self.copies = GcsCopies(api)
+        self.traits = Traits(
+            max_put=5 * TIB,
+            range_size=settings.gcs_download_chunk,
+            copies_whole=self.copies.realm,
+        )
         self.sessions = Sessions(api, mover, settings.gcs_upload_chunk)
         self.signer = public
         self.parts = GcsParts(self) if public is not None else None
@@ -151,15 +158,21 @@ class GcsStore(GcsBucket):
             tls_for=lambda _: Tls(),
             error_of=lambda answer: self.error(what, answer),
             checksum_of=checksum_of_headers,
+            realm=self.copies.realm,
+            place=self.copies.place_of(key),
+            look=partial(self.stat, key),
         )
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
-        """Store an object in one request, or in one resumable upload if it is large.
+        """Rewrite what the store has already, else one request, or one resumable upload.
 
         An attempt after one that went wrong looks first: what that one may have
         stored is found by our mark, and anything else is replaced only as it was seen.
         """
         check_gcs_key(key)
+        copied = await self.copies.put(key, source, intent, tally)
+        if copied is not None:
+            return copied
         try:
             condition = "0" if intent.no_clobber else None
             if intent.nonce in self._unsure:

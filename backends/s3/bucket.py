@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from backends.s3 import checksums as s3_checksums
 from backends.s3.control import S3Control, modified
-from backends.s3.copies import ServerCopies
+from backends.s3.copies import S3Copies
 from backends.s3.errors import error_of_answer
 from backends.s3.presigner import CHECKSUM_MODE, S3Presigner
 from transfer.errors import UnavailableError
@@ -42,7 +42,7 @@ class S3Bucket:
         self.signing = access.signing
         self.url = f"s3://{name}"
         self.presigner = S3Presigner(access.signing, access.base)
-        self.copies = ServerCopies(self.control, access.signing)
+        self.copies = S3Copies(self.control, access.signing)
         self.refuses_checksums = False
         self.confirmed = False
 

@@ -29,6 +29,7 @@ from backends.web.answers import (
     leads_to_folder,
     versions_differ,
 )
+from backends.web.copies import DavCopies
 from backends.web.dav import Dav, Kinds, info_of
 from backends.web.site import Site, site_of
 from transfer.errors import (
@@ -49,7 +50,7 @@ from transfer.sizes import MIB, TIB
 from transfer.store import SignedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from backends.remote_walk import Entry
     from transfer.model import Intent
@@ -90,6 +91,7 @@ class HttpStore:
         self._site = site
         self._kinds = kinds
         self._dav = Dav(site)
+        self._copies = DavCopies(site)
         self._walks = RemoteWalks(self._entries)
         self.leftovers = Leftovers(self._entries, self._dav.remove)
         self._ranges: bool | None = None
@@ -130,7 +132,8 @@ class HttpStore:
             found = await self._head(key)
         if info is not None and versions_differ(info.version, found.version):
             raise SourceChangedError(f"{self._site.shown(key)} was replaced since it was listed")
-        yield _Opened(self._site, found, ranged=self._ranges is True)
+        look = partial(self._head, key)
+        yield _Opened(self._site, found, self._copies.realm, look, ranged=self._ranges is True)
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Store an object: under a temporary name first, where the server can rename."""
@@ -170,7 +173,7 @@ class HttpStore:
         folder = _folder_of(key)
         temporary = f"{folder}.transfer-{secrets.token_hex(16)}.partial"
         try:
-            await self._send_into(folder, temporary, source, tally, headers)
+            await self._bring_into(folder, temporary, source, tally, headers)
             arrived = await self._dav.look(temporary)
             if arrived is None or arrived.size != source.size:
                 raise self._cut(key, arrived.size if arrived else None, source.size)
@@ -182,13 +185,15 @@ class HttpStore:
             raise
         return ObjectInfo(key, source.size, checksum=arrived.checksum)
 
-    async def _send_into(
+    async def _bring_into(
         self, folder: str, key: str, source: Source, tally: Tally, headers: dict[str, str]
     ) -> None:
-        """PUT into a folder, which is made if it is not there."""
+        """COPY what the server has, or PUT, into a folder, which is made if it is not there."""
         believed = self._dav.believed(folder)
         await self._dav.make_folder(folder)
         try:
+            if await self._copies.put(key, source, tally):
+                return
             await self._site.send(key, headers, source, tally)
         except TransferError as error:
             self._dav.doubt(folder)
@@ -270,7 +275,15 @@ class HttpStore:
 class _Opened(RemoteObject):
     """An object of a web server; a range is asked for only where part of it is wanted."""
 
-    def __init__(self, site: Site, info: ObjectInfo, *, ranged: bool) -> None:
+    def __init__(
+        self,
+        site: Site,
+        info: ObjectInfo,
+        realm: str,
+        look: Callable[[], Awaitable[ObjectInfo]],
+        *,
+        ranged: bool,
+    ) -> None:
         self._site = site
         request = SignedRequest("GET", site.url(info.key), site.headers, float("inf"))
 
@@ -288,6 +301,9 @@ class _Opened(RemoteObject):
             checksum_of=checksum_of,
             condition_of=condition_of,
             version_in=partial(answered_version, info.version),
+            realm=realm,
+            place=info.key,
+            look=look,
         )
 
 

@@ -11,16 +11,19 @@ import transfer
 from tests.conformance.suite import content, get, keys, put
 from tests.faults.harness.azure_front import AzureFront, Fault
 from tests.support.azurite import ACCOUNT, KEY
+from transfer.engine import Engine
 from transfer.errors import (
     ConnectionLostError,
     DamagedInTransitError,
     ExistsError,
     ExpiredError,
+    SourceChangedError,
     ThrottledError,
     UploadGoneError,
 )
 from transfer.model import Expected, Intent, Part, Span
 from transfer.settings import Settings
+from transfer.sizes import MIB
 from transfer.sources import BytesSource
 from transfer.tally import Tally
 
@@ -152,3 +155,69 @@ async def test_run_survives_all_of_it(front, azurite, environ, tmp_path, room):
     assert report.done[0].parts == 10
     assert not any(front.faults.values())
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
+
+
+# --- copies that the service makes
+
+
+@pytest.fixture
+def copy(environ):
+    """Copy in parts of 1 MiB; parts that are so small are fine for Azure."""
+
+    async def copied(source, target, **more):
+        settings = Settings.from_env(
+            environ
+            | {
+                "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": "1MiB",
+                "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": "2MiB",
+            }
+            | more
+        )
+        async with Engine(settings) as engine:
+            return await engine.copy(source, target)
+
+    return copied
+
+
+async def test_blobs_are_copied_by_the_service(azurite, front, store, room, copy):
+    """Small ones at once, large ones in blocks: nothing of them passes here."""
+    large, small = secrets.token_bytes(5 * MIB + 7), secrets.token_bytes(1000)
+    for name, data in (("large ü %+", large), ("d/small #", small)):
+        await put(store, f"{room}from/{name}", data)
+    front.asked.clear()
+    url = azurite.url
+    report = await copy(f"{url}/{room}from/", f"{url}/{room}to/")
+    assert len(report.done) == 2
+    assert (front.asked["Copy Blob From URL"], front.asked["Put Block From URL"]) == (1, 6)
+    assert (front.asked["Get Blob"], front.asked["Put Blob"]) == (0, 0)
+    assert await get(store, f"{room}to/large ü %+") == large
+    assert await get(store, f"{room}to/d/small #") == small
+
+
+async def test_a_copy_from_a_container_that_may_not_be_read_is_moved(
+    azurite, front, store, room, copy
+):
+    """The service may say no where it reads for us, though we may read ourselves."""
+    data = secrets.token_bytes(3 * MIB)
+    await put(store, room + "a", data)
+    front.faults["Put Block From URL"] = [Fault(403, "CannotVerifyCopySource")] * 3
+    report = await copy(
+        f"{azurite.url}/{room}a", f"{azurite.url}/{room}b", TRANSFER_CONCURRENCY="1"
+    )
+    assert len(report.done) == 1
+    assert front.asked["Put Block From URL"] == 1
+    assert front.asked["Put Block"] == 4
+
+
+async def test_a_blob_that_is_replaced_while_it_is_copied(store, room):
+    data = secrets.token_bytes(1000)
+    await put(store, room + "a", data)
+    async with store.open(room + "a") as found:
+        source = found.source(Span(0, len(data)))
+        await put(store, room + "a", data)
+        with pytest.raises(SourceChangedError):
+            await store.put(room + "b", source, Intent(len(data)), Tally())
+        upload = await store.parts.create(room + "b", Intent(len(data), len(data)))
+        with pytest.raises(SourceChangedError):
+            await store.parts.send(upload, Part(1, Span(0, len(data))), source, Tally())
+    assert await keys(store, room) == [room + "a"]

@@ -40,7 +40,9 @@ def copied(monkeypatch):
     """Copy with an engine of this environment; returns the report and what passed the mover."""
 
     async def copy(environ, source, target):
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        for name in {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"} & {
+            *environ
+        }:
             monkeypatch.setenv(name, environ[name])
         settings = Settings.from_env(environ | {"MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": str(PART)})
         async with Engine(settings) as engine:
@@ -49,7 +51,7 @@ def copied(monkeypatch):
             passed, exchange = [], mover.exchange
 
             async def counted(request, **how):
-                if "source" in how or "sink" in how:
+                if how.get("source") is not None or how.get("sink") is not None:
                     passed.append(request.method)
                 return await exchange(request, **how)
 
@@ -127,3 +129,36 @@ async def test_an_object_replaced_meanwhile_is_not_copied(moto, open_store):
                 await store.parts.send(upload, Part(1, Span(0, PART)), source, Tally())
         await store.parts.abort(upload)
     client.close()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("name", ["webdav", "nginx"])
+async def test_files_of_one_webdav_server_are_copied_by_it(name, request, copied, tmp_path):
+    server = request.getfixturevalue(name)
+    url = server.with_login() if name == "webdav" else f"{server.url}/dav"
+    large, small = tmp_path / "large", tmp_path / "small +%"
+    large.write_bytes(LARGE)
+    small.write_bytes(SMALL)
+    await copied({}, f"{tmp_path}/", f"{url}/copied-from/d e/")
+    report, passed = await copied({}, f"{url}/copied-from/", f"{url}/copied-to/")
+    assert (len(report.done), passed) == (2, [])
+    back = tmp_path / "back"
+    await copied({}, f"{url}/copied-to/", f"{back}/")
+    assert (back / "d e/large").read_bytes() == LARGE
+    assert (back / "d e/small +%").read_bytes() == SMALL
+    await copied({}, str(small), f"{url}/copied-from/d e/large")
+    again, _ = await copied({}, f"{url}/copied-from/d e/large", f"{url}/copied-to/d e/large")
+    assert again.done[0].size == len(SMALL)
+
+
+@pytest.mark.servers
+async def test_objects_of_cloud_storage_are_copied_by_it(gcs_emulator, copied, tmp_path):
+    environ = {"STORAGE_EMULATOR_HOST": gcs_emulator}
+    file = tmp_path / "large"
+    file.write_bytes(LARGE)
+    await copied(environ, str(file), f"gs://{BUCKET}/copied/a b%")
+    report, passed = await copied(environ, f"gs://{BUCKET}/copied/a b%", f"gs://{BUCKET}/copied/ü")
+    assert (report.done[0].verified, passed) == (Verified.CONTENT, [])
+    back = tmp_path / "back"
+    await copied(environ, f"gs://{BUCKET}/copied/ü", str(back))
+    assert back.read_bytes() == LARGE

@@ -26,7 +26,7 @@ from tests.faults.harness import (
 )
 from tests.faults.harness.answers import Answer
 from transfer.checksums import Algorithm, checksum_of
-from transfer.engine import Engine
+from transfer.engine import Engine, Options
 from transfer.errors import (
     CredentialsError,
     DamagedInTransitError,
@@ -34,6 +34,7 @@ from transfer.errors import (
     ExpiredError,
     IntegrityError,
     RejectedError,
+    SourceChangedError,
     StalledError,
     TemporaryError,
     TransferError,
@@ -568,6 +569,54 @@ async def test_objects_go_from_store_to_store(server, robot, tmp_path, monkeypat
     assert server.objects["back"].data == data
     assert report.done[0].verified is Verified.CONTENT
     assert server.count("UploadPart") == 6
+
+
+@pytest.mark.parametrize("who", ["robot", "person"])
+async def test_an_object_is_copied_by_the_store_itself(server, who, request, tmp_path):
+    """In two calls, with the metadata; not one byte of it passes here."""
+    environ = request.getfixturevalue(who) | {"MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": "5MiB"}
+    data = secrets.token_bytes(11 * MIB)
+    (tmp_path / "in").write_bytes(data)
+    async with Engine(settings=Settings.from_env(environ)) as engine:
+        with_metadata = Options(metadata={"of": "it"})
+        await engine.push(str(tmp_path / "in"), f"gs://{BUCKET}/a b/ü%", options=with_metadata)
+        server.log.clear()
+        report = await engine.copy(f"gs://{BUCKET}/a b/ü%", f"gs://{BUCKET}/c d/é+")
+    there = server.objects["c d/é+"]
+    assert there.data == data
+    assert there.metadata["of"] == "it"
+    assert report.done[0].verified is Verified.CONTENT
+    assert server.count("objects.rewrite", status=200) == 2
+    assert sum(entry.received for entry in server.log) < KIB
+    assert server.count("GetObject") == 0
+
+
+async def test_a_copy_that_is_refused_is_moved(server, robot, tmp_path):
+    """One refusal is enough: the store is not asked again."""
+    folder = tmp_path / "from"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"in{number}").write_bytes(secrets.token_bytes(11 * MIB))
+    server.lies.add("objects.rewrite", lies.refuse(403, "AccessDenied"))
+    async with Engine(settings=Settings.from_env(robot | {"TRANSFER_CONCURRENCY": "1"})) as engine:
+        await engine.push(f"{folder}/", f"gs://{BUCKET}/from/")
+        report = await engine.copy(f"gs://{BUCKET}/from/", f"gs://{BUCKET}/to/")
+    assert len(report.done) == 3
+    for number in range(3):
+        data = (folder / f"in{number}").read_bytes()
+        assert server.objects[f"to/in{number}"].data == data
+    assert server.count("objects.rewrite") == 1
+
+
+async def test_an_object_that_is_replaced_while_it_is_copied(server, robot):
+    async with opened(robot) as store:
+        await store.put("a", BytesSource(b"first"), Intent(5), Tally())
+        async with store.open("a") as found:
+            source = found.source(Span(0, 5))
+            await store.put("a", BytesSource(b"other"), Intent(5), Tally())
+            with pytest.raises(SourceChangedError, match=f"gs://{BUCKET}/a was replaced"):
+                await store.put("b", source, Intent(5), Tally())
+    assert "b" not in server.objects
 
 
 async def test_who_waits_for_a_token_may_be_cancelled_alone(server, person):

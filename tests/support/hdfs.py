@@ -148,6 +148,7 @@ def _command(server: HdfsServer, *program: str) -> list[str]:
         "java",
         "-Xmx512m",
         "-Djava.net.preferIPv4Stack=true",
+        f"-Djava.io.tmpdir={server.folder}",
         f"-Dhadoop.log.dir={server.folder}",
         *opened,
         f"--add-opens={_KERBEROS}",

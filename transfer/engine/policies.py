@@ -64,7 +64,9 @@ def plan_of(
     if target.traits.local and source.traits.range_size is not None:
         preference = replace(preference, part_size=source.traits.range_size)
     limits = target.parts.limits if target.parts and source.traits.concurrent_reads else None
-    cut = plan(size, target.traits, limits, preference, connections)
+    realm = target.traits.copies_whole
+    by_itself = bool(realm) and realm == source.traits.copies_whole
+    cut = plan(size, target.traits, None if by_itself else limits, preference, connections)
     if cut.part_size is None and limits is not None and preference.multipart:
         # What a former run has begun in parts is gone on with in parts.
         cut = Plan(size, former())

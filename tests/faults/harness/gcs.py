@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 GCS = AWS.but(name="gcs", checksums=False, conditional=False, complete_twice="404")
 EMAIL = "robot@strict.iam.gserviceaccount.com"
 _OBJECT = re.compile(r"/storage/v1/b/([^/]+)/o/([^/]+)")
+_REWRITE = re.compile(r"/storage/v1/b/([^/]+)/o/([^/]+)/rewriteTo/b/([^/]+)/o/([^/]+)")
 _LIST = re.compile(r"/storage/v1/b/([^/]+)/o")
 _UPLOAD = re.compile(r"/upload/storage/v1/b/([^/]+)/o")
 _OPEN = {"token", "metadata", "resumable.put", "resumable.cancel"}
@@ -73,6 +74,7 @@ class StrictGcs(StrictStore):
         self.tokens: set[str] = set()
         self.sessions: dict[str, Session] = {}
         self.finished_sessions = 0
+        self.rewrites: set[str] = set()
         self.refresh_token = secrets.token_hex(8)
         self.may_sign = True
 
@@ -181,6 +183,8 @@ def _operation(request: Request, entry: Entry) -> tuple[str, str, str]:
     if found := _OBJECT.fullmatch(path):
         known = {"GET": "objects.get", "DELETE": "objects.delete"}
         return known.get(method, UNKNOWN), found[1], unquote(found[2])
+    if found := _REWRITE.fullmatch(path):
+        return "objects.rewrite", found[3], unquote(found[4])
     if found := _LIST.fullmatch(path):
         return "objects.list", found[1], ""
     return operation_of(request, entry.key), entry.bucket, entry.key

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -106,6 +106,36 @@ def _resource(exchange: Exchange, key: str) -> dict[str, object]:
         "metadata": stored.metadata,
         "etag": "CJD+" + stored.etag[:8],
     }
+
+
+async def rewrite(exchange: Exchange) -> Answer:
+    """Copy a generation of an object; the first call of a copy only says that it goes on."""
+    request, shelf = exchange.request, exchange.shelf
+    bucket, key = (unquote(name) for name in request.path.split("/")[4:7:2])
+    if bucket not in shelf.buckets:
+        raise Refusal("NoSuchBucket", "The specified bucket does not exist.")
+    source = shelf.buckets[bucket].get(key)
+    if source is None:
+        raise Refusal("NoSuchKey", f"No such object: {bucket}/{key}")
+    touched = 1_700_000_000_000_000 + shelf.touched[bucket, key]
+    if request.param("ifSourceGenerationMatch") not in {None, str(touched)}:
+        raise Refusal("PreconditionFailed", "At least one of the pre-conditions did not hold.")
+    size = str(len(source.data))
+    value: dict[str, object] = {"kind": "storage#rewriteResponse", "objectSize": size}
+    token = secrets.token_urlsafe(8)
+    rewrites = _store(exchange).rewrites
+    asked = request.param("rewriteToken")
+    if asked is None:
+        rewrites.add(token)
+        return answer_json(
+            value | {"totalBytesRewritten": "0", "done": False, "rewriteToken": token}
+        )
+    if asked not in rewrites:
+        raise Refusal("InvalidArgument", "Invalid rewrite token.")
+    rewrites.remove(asked)
+    keep(exchange, source.data, source.metadata, source.headers.get("content-type"))
+    resource = _resource(exchange, exchange.key)
+    return answer_json(value | {"totalBytesRewritten": size, "done": True, "resource": resource})
 
 
 async def insert(exchange: Exchange) -> Answer:
@@ -259,6 +289,7 @@ HANDLERS = {
     "objects.get": get,
     "objects.delete": delete,
     "objects.list": list_objects,
+    "objects.rewrite": rewrite,
     "objects.insert": insert,
     "resumable.put": resume,
     "resumable.cancel": cancel,
