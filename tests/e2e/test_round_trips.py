@@ -16,7 +16,9 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(500)]
 
 @pytest.fixture(scope="module")
 def place(request):
-    return make_place(request.param, request.getfixturevalue)
+    made = make_place(request.param, request.getfixturevalue)
+    yield made
+    made.empty()
 
 
 @pytest.fixture(scope="module")

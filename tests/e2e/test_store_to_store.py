@@ -42,12 +42,16 @@ PAIRS = [
 
 @pytest.fixture
 def source(request):
-    return make_place(request.param, request.getfixturevalue)
+    made = make_place(request.param, request.getfixturevalue)
+    yield made
+    made.empty()
 
 
 @pytest.fixture
 def target(request):
-    return make_place(request.param, request.getfixturevalue)
+    made = make_place(request.param, request.getfixturevalue)
+    yield made
+    made.empty()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,11 @@ class Place:
         """Return the unfinished files that are still there."""
         return [str(path) for path in self.folder.rglob(".transfer-*")] if self.folder else []
 
+    def empty(self) -> None:
+        """Remove all that is there, where the server keeps it as files."""
+        for path in list(self.folder.rglob(self.url.rpartition("/")[2])) if self.folder else ():
+            shutil.rmtree(path)
+
 
 def _room() -> str:
     return f"room-{secrets.token_hex(6)}"
@@ -62,7 +68,7 @@ def _folder(get: Callable[[str], Any]) -> Place:
 
 
 def _bucket(server: Any) -> Place:
-    return Place(f"s3://{BUCKET}/{_room()}", server.environ)
+    return Place(f"s3://{BUCKET}/{_room()}", server.environ, server.folder)
 
 
 def _gcs_emulator(address: str) -> Place:
