@@ -92,3 +92,67 @@ def test_a_peer_that_is_gone_is_noticed_by_the_kernel():
             assert milliseconds < 120_000
         finally:
             connection.close()
+
+
+@pytest.fixture(params=["plain", "tls"])
+def taken(request, authority):
+    """Give both ends of a connection, encrypted or not."""
+    if request.param == "tls":
+        yield request.getfixturevalue("ends")
+        return
+    here, there = socket.socketpair()
+    connection = Connection(here, ADDRESS)
+    yield connection, there
+    connection.close()
+    there.close()
+
+
+def test_a_body_is_taken_as_it_comes(taken):
+    connection, peer = taken
+    room = memoryview(bytearray(64))
+    with connection.taking():
+        assert connection.take(room) is None
+        peer.sendall(b"body")
+        connection.wait(4)
+        assert connection.take(room) == 4
+        assert bytes(room[:4]) == b"body"
+        assert connection.take(room) is None
+    peer.sendall(b"H")
+    assert connection.receive(room) == b"H"
+    with connection.taking():
+        socket.socket.shutdown(peer, socket.SHUT_RDWR)
+        connection.wait(1000)
+        assert connection.take(room) == 0
+
+
+def test_a_peer_that_is_slow_is_not_waited_for_until_a_good_deal_has_come(taken, monkeypatch):
+    monkeypatch.setattr("transfer.mover.connection._LONG", 1)
+    connection, peer = taken
+    room = memoryview(bytearray(64))
+    peer.sendall(b"a")
+    with connection.taking():
+        connection.wait(None)
+        assert connection.take(room) == 1
+        peer.sendall(b"b")
+        connection.wait(10**6)
+        assert connection.take(room) == 1
+
+
+def test_little_is_no_reason_to_wake_up_where_much_is_to_come():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = Connection.open(Address("http", *server.getsockname()), None, 5.0)
+        there, _ = server.accept()
+    with connection.taking():
+        there.sendall(b"a" * 1000)
+        woken = threading.Event()
+        thread = threading.Thread(target=lambda: (connection.wait(50_000), woken.set()))
+        thread.start()
+        assert not woken.wait(0.05)
+        there.sendall(b"a" * 49_000)
+        assert woken.wait(10)
+        thread.join()
+    assert connection.take(memoryview(bytearray(60_000))) == 50_000
+    there.sendall(b"H")
+    assert connection.receive(memoryview(bytearray(64))) == b"H"
+    connection.close()
+    there.close()

@@ -26,6 +26,7 @@ from transfer.engine.report import Options
 from transfer.errors import NotFoundError, TransferError, UsageError
 from transfer.events import Retrying
 from transfer.mover import open_mover
+from transfer.processors import usable_processors
 from transfer.registry import locate, open_root
 from transfer.sizes import MIB, format_size
 from transfer.store import Context
@@ -114,7 +115,7 @@ class _Trials:
         began = anyio.current_time()
         latency = await self._latency()
         read, write = await anyio.to_thread.run_sync(_disk_rates, self.folder)
-        found = Findings(Surroundings(latency, _cores(), read, write))
+        found = Findings(Surroundings(latency, usable_processors(), read, write))
         show(found)
         try:
             await self._direction(found, began + self.bounds.seconds / 2, upload=True)
@@ -267,9 +268,3 @@ def _timing() -> Iterator[list[float]]:
 def _cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -14,12 +14,15 @@ import ssl
 import struct
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, TlsError
 from transfer.sizes import MIB
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from transfer.mover.http1 import Address
 
 BUFFER = MIB
@@ -28,6 +31,10 @@ IDLE_LIMIT = 15.0
 # Read at once of a head, which may have some of the body behind it.
 RECEIVED_AT_ONCE = 256 * 1024
 _EARLY = 16 * 1024
+# Of a body, so much is to have arrived before a thread is woken up for it; or, where
+# that takes longer than so many milliseconds, whatever there is.
+_GOOD_DEAL = 256 * 1024
+_LONG = 500
 # Of a connection that takes its time, the kernel holds so much that it has not sent
 # yet. With megabytes, nobody could tell a slow one from one that is done. A fast one
 # is left alone but for its end: waking up more often costs more than it tells.
@@ -49,7 +56,10 @@ _LARGEST_SLICE = 4 * MIB
 
 
 class Connection:
-    """A socket with its buffer; `fresh` until the first answer has come over it."""
+    """A socket; `fresh` until the first answer has come over it.
+
+    `encrypted`: bytes must pass through TLS, so that the kernel cannot send files by itself.
+    """
 
     def __init__(self, sock: socket.socket, address: Address) -> None:
         self.sock = sock
@@ -62,6 +72,8 @@ class Connection:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._early = b""
+        self._least = 1
+        self.encrypted = isinstance(sock, ssl.SSLSocket)
 
     @classmethod
     def open(cls, address: Address, context: ssl.SSLContext | None, timeout: float) -> Connection:
@@ -92,11 +104,6 @@ class Connection:
             raise ConnectionLostError(f"cannot connect to {where}: {_reason(error)}") from None
         return cls(sock, address)
 
-    @property
-    def encrypted(self) -> bool:
-        """Whether bytes must pass through TLS, so that the kernel cannot send files by itself."""
-        return isinstance(self.sock, ssl.SSLSocket)
-
     def answering(self) -> bool:
         """Tell whether something of an answer has arrived, or the peer has hung up."""
         if self._early:
@@ -122,6 +129,40 @@ class Connection:
         """Wait for the next bytes of a head, with `room` to put them in; none are the end."""
         early, self._early = self._early, b""
         return early or bytes(room[: self.sock.recv_into(room)])
+
+    @contextmanager
+    def taking(self) -> Generator[None]:
+        """Have `take` and `wait` while a body arrives."""
+        if self.encrypted:
+            self.sock.setblocking(False)
+        try:
+            yield
+        finally:
+            self._wake_at(1)
+            if self.encrypted:
+                self.sock.setblocking(True)
+
+    def take(self, room: memoryview) -> int | None:
+        """Take what has arrived of a body: 0 is its end, None is nothing as yet."""
+        try:
+            if self.encrypted:
+                return self.sock.recv_into(room)
+            return self.sock.recv_into(room, 0, socket.MSG_DONTWAIT)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
+
+    def wait(self, left: int | None) -> None:
+        """Wait for more of a body, of which so many bytes are to come."""
+        self._wake_at(_GOOD_DEAL if left is None else min(left, _GOOD_DEAL))
+        if not self._poll.poll(_LONG):
+            self._wake_at(1)
+            self._poll.poll()
+
+    def _wake_at(self, count: int) -> None:
+        """Tell the kernel how many bytes must have arrived before it says that some have."""
+        if count != self._least:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+            self._least = count
 
     def usable(self) -> bool:
         """Tell whether an idle connection may be used again."""

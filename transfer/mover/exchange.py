@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
@@ -23,8 +24,9 @@ from transfer.store import Response
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
+    from transfer.mover.buffers import Buffers
     from transfer.mover.pool import Pool
     from transfer.store import Extent, Request, Tls
     from transfer.tally import Tally
@@ -60,7 +62,12 @@ class Exchange:
                 self._connection.interrupt()
 
     def run(
-        self, pool: Pool, tls: Tls, context: ssl.SSLContext | None, connect_timeout: float
+        self,
+        pool: Pool,
+        buffers: Buffers,
+        tls: Tls,
+        context: ssl.SSLContext | None,
+        connect_timeout: float,
     ) -> Response:
         """Do it, on a connection of the pool if there is one."""
         address = Address.of(self._request.url)
@@ -70,7 +77,7 @@ class Exchange:
             connection = pool.take(key) or Connection.open(address, context, connect_timeout)
             try:
                 self._use(connection)
-                answer, reusable = self._exchange(connection)
+                answer, reusable = self._exchange(connection, buffers)
             except _StaleError:
                 # The peer closed it while it was idle: nothing was done with the request.
                 connection.close()
@@ -99,10 +106,10 @@ class Exchange:
             self._connection = None
             return not self._interrupted
 
-    def _exchange(self, connection: Connection) -> tuple[Response, bool]:
+    def _exchange(self, connection: Connection, buffers: Buffers) -> tuple[Response, bool]:
         sent, broken = self._send(connection)
         head, reader = self._receive_head(connection, broken)
-        body = _Body(connection, head, reader.rest)
+        body = _Body(connection, buffers, head, reader.rest)
         if self._sink is not None and 200 <= head.status < 300:
             self._store(head, body, self._sink)
             content = b""
@@ -233,12 +240,14 @@ class Exchange:
         expected = span.size if span is not None else head.length
         self._tally.restart()
         written = 0
-        for piece in body.pieces(self._tally):
-            if expected is not None and written + len(piece) > expected:
-                raise ProtocolError(f"more than the {expected} bytes announced")
-            _write(sink, written, piece)
-            self._tally.hash(piece)
-            written += len(piece)
+        # Closed at once whatever happens: a piece is of a buffer that others wait for.
+        with closing(body.pieces(self._tally)) as pieces:
+            for piece in pieces:
+                if expected is not None and written + len(piece) > expected:
+                    raise ProtocolError(f"more than the {expected} bytes announced")
+                _write(sink, written, piece)
+                self._tally.hash(piece)
+                written += len(piece)
         if not body.complete or (expected is not None and written != expected):
             raise DamagedInTransitError(
                 f"the answer broke off after {written} of {expected or 'unknown'} bytes"
@@ -248,18 +257,20 @@ class Exchange:
         at_once = body.at_once(self._request.most)
         if at_once is not None:
             return at_once
-        pieces: list[bytes] = []
+        kept: list[bytes] = []
         size = 0
-        for piece in body.pieces(None):
-            size += len(piece)
-            if size > self._request.most:
-                raise ProtocolError(
-                    f"an answer of more than {self._request.most} bytes where a short one belongs"
-                )
-            pieces.append(bytes(piece))
+        with closing(body.pieces(None)) as pieces:
+            for piece in pieces:
+                size += len(piece)
+                if size > self._request.most:
+                    raise ProtocolError(
+                        f"an answer of more than {self._request.most} bytes where a short one"
+                        " belongs"
+                    )
+                kept.append(bytes(piece))
         if not body.complete:
             raise DamagedInTransitError("the answer broke off")
-        return b"".join(pieces)
+        return b"".join(kept)
 
 
 class _StaleError(Exception):
@@ -267,10 +278,11 @@ class _StaleError(Exception):
 
 
 class _Body:
-    """The body of an answer, in pieces of the thread's buffer; each is good until the next."""
+    """The body of an answer, in pieces of a buffer; each is good until the next."""
 
-    def __init__(self, connection: Connection, head: Head, rest: bytes) -> None:
-        self._sock = connection.sock
+    def __init__(self, connection: Connection, buffers: Buffers, head: Head, rest: bytes) -> None:
+        self._connection = connection
+        self._buffers = buffers
         self._head = head
         self._rest = rest
         self.complete = False
@@ -285,41 +297,48 @@ class _Body:
         self.overrun = len(self._rest) > length
         return self._rest[:length]
 
-    def pieces(self, tally: Tally | None) -> Iterator[memoryview]:
+    def pieces(self, tally: Tally | None) -> Generator[memoryview]:
         """Yield the body; `tally` counts as it arrives."""
         if self._head.chunked:
             yield from self._chunks(tally)
         else:
             yield from self._plain(tally)
 
-    def _plain(self, tally: Tally | None) -> Iterator[memoryview]:
-        buffer = _buffer()
+    def _plain(self, tally: Tally | None) -> Generator[memoryview]:
         left = self._head.length
-        filled = len(self._rest) if left is None else min(len(self._rest), left)
-        self.overrun = len(self._rest) > filled
-        buffer[:filled] = self._rest[:filled]
-        if tally is not None:
-            tally.advance(filled)
-        left = None if left is None else left - filled
-        while left is None or left:
-            room = buffer[filled:] if left is None else buffer[filled : filled + left]
-            count = self._receive_into(room)
-            if not count:
-                break
-            if tally is not None:
-                tally.advance(count)
-            filled += count
-            left = None if left is None else left - count
-            if filled == len(buffer):
-                yield buffer
-                filled = 0
-        if filled:
-            yield buffer[:filled]
+        rest = self._rest[:left]
+        self.overrun = len(rest) < len(self._rest) or left is None
+        found: int | None = 1
+        with self._connection.taking():
+            while left != 0 and found != 0:
+                if found is None:
+                    self._connection.wait(left)
+                with self._buffers.one() as buffer:
+                    filled, found = self._fill(buffer if left is None else buffer[:left], rest)
+                    if tally is not None:
+                        tally.advance(filled)
+                    if filled:
+                        yield buffer[:filled]
+                left = None if left is None else left - filled
+                rest = b""
         # Without a length, the end of the connection is the end of the body.
         self.complete = not left
-        self.overrun = self.overrun or self._head.length is None
 
-    def _chunks(self, tally: Tally | None) -> Iterator[memoryview]:
+    def _fill(self, room: memoryview, rest: bytes) -> tuple[int, int | None]:
+        """Take what came with the head and has arrived since; tell how the last look ended."""
+        filled, found = len(rest), None
+        room[:filled] = rest
+        while filled < len(room):
+            try:
+                found = self._connection.take(room[filled:])
+            except OSError:
+                found = 0
+            if not found:
+                break
+            filled += found
+        return filled, found
+
+    def _chunks(self, tally: Tally | None) -> Generator[memoryview]:
         chunked = ChunkedBody(self._head)
         data = self._rest
         while True:
@@ -330,17 +349,12 @@ class _Body:
             if chunked.complete:
                 self.complete = True
                 return
-            buffer = _buffer()
-            count = self._receive_into(buffer[:RECEIVED_AT_ONCE])
-            if not count:
+            try:
+                data = self._connection.receive(_buffer()[:RECEIVED_AT_ONCE])
+            except OSError:
                 return
-            data = bytes(buffer[:count])
-
-    def _receive_into(self, room: memoryview) -> int:
-        try:
-            return self._sock.recv_into(room)
-        except OSError:
-            return 0
+            if not data:
+                return
 
 
 def _write(sink: Extent, offset: int, piece: memoryview) -> None:

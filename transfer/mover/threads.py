@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 from transfer.errors import DamagedInTransitError, StalledError, StoreError
+from transfer.mover.buffers import Buffers
 from transfer.mover.crew import Crew
 from transfer.mover.exchange import Exchange
 from transfer.mover.pool import Pool
@@ -50,6 +51,7 @@ class ThreadMover:
         self._settings = settings
         self._crew = crew
         self._pool = pool
+        self._buffers = Buffers()
         self._proxies = Proxies.from_settings(settings)
         self._trust = Trust()
         self._stack = AsyncExitStack()
@@ -98,7 +100,9 @@ class ThreadMover:
         exchange = Exchange(request, None, None, Tally())
         try:
             with interruption.during(exchange):
-                return exchange.run(self._pool, tls, context, self._settings.connect_timeout)
+                return exchange.run(
+                    self._pool, self._buffers, tls, context, self._settings.connect_timeout
+                )
         except StoreError as error:
             error.message = f"{request.method} {redact(request.url)}: {error.message}"
             raise
@@ -139,6 +143,7 @@ class ThreadMover:
                 partial(
                     exchange.run,
                     self._pool,
+                    self._buffers,
                     request.tls or _NO_TLS,
                     context,
                     self._settings.connect_timeout,
