@@ -95,7 +95,11 @@ async def create(session: Session, partial: Partial) -> asyncssh.SFTPClientFile:
     try:
         return await session.open(partial.temporary, _NEW)
     except asyncssh.SFTPNoSuchFile:
-        await make_folders(session, partial.folder)
+        # By one at a time: rclone takes a folder that two make at once for two folders,
+        # and does not find in the one what it has put into the other.
+        async with session.making:
+            if not await session.sftp.isdir(partial.folder):
+                await make_folders(session, partial.folder)
     except asyncssh.SFTPFailure:
         await remove(session, partial.temporary, partial.notes)
     return await session.open(partial.temporary, _NEW)

@@ -47,10 +47,19 @@ _LARGEST_BLOCK = 128 * 1024
 
 
 class Session:
-    """One connection with its SFTP session; `jobs` are the operations on it now."""
+    """One connection with its SFTP session; `jobs` are the operations on it now.
 
-    def __init__(self, connection: asyncssh.SSHClientConnection, sftp: asyncssh.SFTPClient) -> None:
+    Whoever makes folders on the server holds `making`, which all its sessions share.
+    """
+
+    def __init__(
+        self,
+        connection: asyncssh.SSHClientConnection,
+        sftp: asyncssh.SFTPClient,
+        making: anyio.Lock,
+    ) -> None:
         self.sftp = sftp
+        self.making = making
         self.jobs = 0
         self.broken = False
         self._connection = connection
@@ -100,6 +109,7 @@ class Sessions:
         self._settings = settings
         self._open: list[Session] = []
         self._lock = anyio.Lock()
+        self._making = anyio.Lock()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
@@ -172,7 +182,7 @@ class Sessions:
         except BaseException:
             connection.abort()
             raise
-        return Session(connection, sftp)
+        return Session(connection, sftp, self._making)
 
     def _refused(self, options: asyncssh.SSHClientConnectionOptions) -> TransferError:
         why = "the password is wrong" if self._authority.password else "no key fits"

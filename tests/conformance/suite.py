@@ -21,6 +21,7 @@ from transfer.errors import (
     NotFoundError,
     SourceChangedError,
     StoreError,
+    TemporaryError,
     TransferError,
 )
 from transfer.model import Expected, Intent, ObjectInfo, Part, Receipt, Span, Upload
@@ -141,6 +142,22 @@ class StoreConformance:
         info = await put(store, room + "a.bin", data)
         assert info.size == size
         assert await get(store, room + "a.bin") == data
+
+    async def test_objects_come_at_once_to_folders_that_are_not_there(
+        self, store: Store, room: str
+    ):
+        async def put_it(key: str) -> None:
+            try:
+                await put(store, key, key.encode())
+            except TemporaryError:  # rclone's S3 says 500 to one of two that make a folder
+                await put(store, key, key.encode())
+
+        keys = [f"{room}{number // 6}/a folder/{number}" for number in range(24)]
+        async with anyio.create_task_group() as group:
+            for key in keys:
+                group.start_soon(put_it, key)
+        for key in keys:
+            assert await get(store, key) == key.encode()
 
     async def test_stat_says_what_was_put(self, store: Store, room: str):
         await put(store, room + "a.bin", b"12345")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -53,9 +52,13 @@ class Place:
         return [str(path) for path in self.folder.rglob(".transfer-*")] if self.folder else []
 
     def empty(self) -> None:
-        """Remove all that is there, where the server keeps it as files."""
-        for path in list(self.folder.rglob(self.url.rpartition("/")[2])) if self.folder else ():
-            shutil.rmtree(path)
+        """Remove the files that are there, where the server keeps them as such.
+
+        The folders stay: a server may be in one of them.
+        """
+        rooms = self.folder.rglob(self.url.rpartition("/")[2]) if self.folder else ()
+        for path in [path for room in rooms for path in room.rglob("*") if path.is_file()]:
+            path.unlink()
 
 
 def _room() -> str:
