@@ -49,7 +49,7 @@ LAYERS = [
             "transfer.stragglers",
         },
     ),
-    ("bytes", {"transfer.files", "transfer.mover", "transfer.sources"}),
+    ("bytes", {"transfer.files", "transfer.mover", "transfer.processors", "transfer.sources"}),
     ("engine", {"transfer.blocking", "transfer.engine", "transfer.journal", "transfer.registry"}),
     ("edges", {"transfer.coordinator", "transfer.sinks"}),
     ("command", {"transfer.cli", "transfer.__main__"}),
