@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
-from xml.sax.saxutils import escape
 
 from transfer.errors import UnavailableError
 
@@ -49,14 +48,14 @@ def is_error(body: bytes) -> bool:
 
 def parts_document(parts: Iterable[Mapping[str, str | int]]) -> bytes:
     """Return the body of CompleteMultipartUpload."""
-    items = "".join([f"<Part>{''.join(_elements(part))}</Part>" for part in parts])
-    name = "CompleteMultipartUpload"
-    space = "http://s3.amazonaws.com/doc/2006-03-01/"
-    return f'<{name} xmlns="{space}">{items}</{name}>'.encode()
-
-
-def _elements(fields: Mapping[str, str | int]) -> list[str]:
-    return [f"<{name}>{escape(str(value))}</{name}>" for name, value in fields.items()]
+    document = ET.Element(
+        "CompleteMultipartUpload", xmlns="http://s3.amazonaws.com/doc/2006-03-01/"
+    )
+    for part in parts:
+        element = ET.SubElement(document, "Part")
+        for name, value in part.items():
+            ET.SubElement(element, name).text = str(value)
+    return ET.tostring(document)
 
 
 def _fields(element: ET.Element) -> dict[str, str]:

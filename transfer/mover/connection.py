@@ -148,7 +148,7 @@ class Connection:
             if self.encrypted:
                 return self.sock.recv_into(room)
             return self.sock.recv_into(room, 0, socket.MSG_DONTWAIT)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
 
     def wait(self, left: int | None) -> None:
