@@ -138,6 +138,20 @@ def test_a_peer_that_is_slow_is_not_waited_for_until_a_good_deal_has_come(taken,
         assert connection.take(room) == 1
 
 
+def test_the_end_of_a_body_is_not_waited_for_longer_than_it_takes(taken):
+    """Of what is to come over TLS, up to a record may have been taken already."""
+    connection, peer = taken
+    room, record = memoryview(bytearray(64)), 17 * 1024 if connection.encrypted else 0
+    with connection.taking():
+        for left, least in ((1000, max(1, 1000 - record)), (10**7, 256 * 1024), (None, 256 * 1024)):
+            peer.sendall(b"a")
+            connection.wait(left)
+            said = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+            assert said == least
+            assert connection.take(room) == 1
+    assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+
+
 def test_little_is_no_reason_to_wake_up_where_much_is_to_come():
     with socket.create_server(("127.0.0.1", 0)) as server:
         connection = Connection.open(Address("http", *server.getsockname()), None, 5.0)

@@ -35,6 +35,8 @@ _EARLY = 16 * 1024
 # that takes longer than so many milliseconds, whatever there is.
 _GOOD_DEAL = 256 * 1024
 _LONG = 500
+# So much of what is to come may already be inside TLS, which waits for the rest of a record.
+_RECORD = 17 * 1024
 # Of a connection that takes its time, the kernel holds so much that it has not sent
 # yet. With megabytes, nobody could tell a slow one from one that is done. A fast one
 # is left alone but for its end: waking up more often costs more than it tells.
@@ -153,7 +155,9 @@ class Connection:
 
     def wait(self, left: int | None) -> None:
         """Wait for more of a body, of which so many bytes are to come."""
-        self._wake_at(_GOOD_DEAL if left is None else min(left, _GOOD_DEAL))
+        if left is not None and self.encrypted:
+            left -= _RECORD
+        self._wake_at(_GOOD_DEAL if left is None else max(1, min(left, _GOOD_DEAL)))
         if not self._poll.poll(_LONG):
             self._wake_at(1)
             self._poll.poll()
