@@ -114,7 +114,7 @@ class RemoteWalks:
 class Leftovers:
     """Files with the names of unfinished transfers in the folders of a server."""
 
-    def __init__(self, entries: Entries, remove: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, entries: Entries, remove: Callable[[str], Awaitable[object]]) -> None:
         self._walks = RemoteWalks(entries, unfinished=True)
         self._remove = remove
 

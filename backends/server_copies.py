@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from transfer.errors import (
     AccessError,
+    DamagedInTransitError,
     PreconditionError,
     RejectedError,
     SourceChangedError,
@@ -20,7 +21,7 @@ from transfer.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from transfer.model import Intent
+    from transfer.model import Intent, ObjectInfo
     from transfer.store import Origin, Source
 
 T = TypeVar("T")
@@ -30,17 +31,20 @@ class ServerCopies:
     """What the copies of one store know.
 
     `realm` is what a source must be in, `prefix` stands before its place in messages.
+    `proved`: the store says afterwards what the content of a copy is, of its own knowledge.
+    `refused` is what was learnt: that it makes none.
     """
 
-    def __init__(self, realm: str, prefix: str) -> None:
+    def __init__(self, realm: str, prefix: str, *, proved: bool) -> None:
         self.realm = realm
+        self.refused = False
         self._prefix = prefix
-        self._refused = False
+        self._proved = proved
 
     def usable(self, source: Source) -> Origin | None:
         """Return what can be copied; None if the bytes have to be moved."""
         origin = source.origin
-        if origin is None or origin.realm != self.realm or self._refused or not origin.span.size:
+        if origin is None or origin.realm != self.realm or self.refused or not origin.span.size:
             return None
         # Without a version, parts of two objects could come together.
         return origin if origin.version else None
@@ -51,10 +55,18 @@ class ServerCopies:
         That keeps the metadata of the source, and replaces what is there: where
         other metadata or a condition are asked for, the bytes are moved.
         """
-        origin = self.usable(source)
-        if origin is None or origin.span.start or intent.no_clobber or intent.metadata:
+        if intent.no_clobber or intent.metadata or (intent.must_verify and not self._proved):
             return None
-        return origin if origin.span.size == intent.size else None
+        origin = self.usable(source)
+        return origin if origin is not None and not origin.span.start else None
+
+    def check_size(self, origin: Origin, found: ObjectInfo) -> ObjectInfo:
+        """Return what a whole copy has become; DamagedInTransitError if it is not as long."""
+        if found.size != origin.span.size:
+            raise DamagedInTransitError(
+                f"{self._prefix}{origin.place} has {origin.span.size} bytes, its copy {found.size}"
+            )
+        return found
 
     async def made(self, origin: Origin, copy: Awaitable[T]) -> T | None:
         """Return what the store says of a copy; None if it makes none."""
@@ -64,7 +76,7 @@ class ServerCopies:
             where = f"{self._prefix}{origin.place}"
             raise SourceChangedError(f"{where} was replaced while it was copied") from None
         except (AccessError, RejectedError, UnsupportedError):
-            self._refused = True
+            self.refused = True
             return None
         if origin.check is not None:
             await origin.check()  # not every server looks at the condition

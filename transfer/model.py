@@ -129,7 +129,8 @@ class Intent:
     ExistsError rather than replace an object. `nonce` (32 hexadecimal digits)
     names this one intention: asked again with it, a store need not open twice.
     `owner` says who will be at it, to whoever asks; `take_over` takes an upload
-    from an owner that is alive.
+    from an owner that is alive. `must_verify`: what cannot be compared with what the
+    store has then is of no use.
     """
 
     size: int | None
@@ -142,6 +143,7 @@ class Intent:
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
     owner: str = ""
     take_over: bool = False
+    must_verify: bool = False
 
 
 @dataclass(frozen=True, slots=True)

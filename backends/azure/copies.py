@@ -8,6 +8,7 @@ Azure Storage REST reference.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backends.azure.blocks import Ticket
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from backends.azure.container import AzureContainer
-    from transfer.model import Intent, Part, Upload
+    from transfer.model import Intent, ObjectInfo, Part, Upload
     from transfer.store import Origin, Source
     from transfer.tally import Tally
 
@@ -33,15 +34,15 @@ class AzureCopies(ServerCopies):
     """Copies to one container."""
 
     def __init__(self, container: AzureContainer) -> None:
-        super().__init__(f"az {container.endpoint}", "az://")
+        super().__init__(f"az {container.endpoint}", "az://", proved=False)
         self._container = container
 
     async def part(
         self, upload: Upload, part: Part, source: Source, tally: Tally
     ) -> Receipt | None:
-        """Put Block From URL; None if the bytes have to be moved."""
+        """Put Block From URL; None if the bytes have to be moved, or are to be compared."""
         origin = self.usable(source)
-        if origin is None:
+        if origin is None or upload.algorithm is not None:
             return None
         block = Ticket.parse(upload.id).block(part.number)
         path = block_path(self._container.container, upload.key, block)
@@ -52,17 +53,22 @@ class AzureCopies(ServerCopies):
         tally.skip(part.span.size)
         return Receipt(part.number, part.span.size, block)
 
-    async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> bool:
-        """Copy Blob From URL; tell whether it could be done."""
+    async def put(
+        self, key: str, source: Source, intent: Intent, tally: Tally
+    ) -> ObjectInfo | None:
+        """Copy Blob From URL, and a look at it; None if the bytes have to be moved.
+
+        Its MD5 is a property that was copied with it, which proves nothing.
+        """
         origin = self.whole(source, intent)
         if origin is None or origin.span.size > _AT_ONCE:
-            return False
+            return None
         what = f"copy to {self._container.url}/{key}"
         path = blob_path(self._container.container, key)
         if not await self._made(what, path, origin, {"x-ms-requires-sync": "true"}):
-            return False
+            return None
         tally.skip(origin.span.size)
-        return True
+        return replace(self.check_size(origin, await self._container.stat(key)), checksum=None)
 
     async def _made(self, what: str, path: str, origin: Origin, headers: Mapping[str, str]) -> bool:
         container = self._container

@@ -161,9 +161,9 @@ class AzureStore(AzureContainer):
 
         Where it has compared that, what was counted on the way is proved too.
         """
-        if await self.copies.put(key, source, intent, tally):
-            # Its MD5 is a property that was copied with it, which proves nothing.
-            return replace(await self.stat(key), checksum=None)
+        copied = await self.copies.put(key, source, intent, tally)
+        if copied is not None:
+            return copied
         if self.algorithm is None:
             return await self._put(key, source, intent, tally)
         async with at_hand(source) as near:

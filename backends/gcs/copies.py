@@ -7,15 +7,18 @@ Source: "Objects: rewrite" of the Cloud Storage JSON API reference.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from backends.gcs.headers import info_of_resource
+from backends.gcs.headers import count_of, info_of_resource, resource_of
 from backends.server_copies import ServerCopies
+from transfer.errors import ProtocolError, TemporaryError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from backends.gcs.json_api import JsonApi
     from transfer.model import Intent, ObjectInfo
-    from transfer.store import Source
+    from transfer.store import Origin, Source
     from transfer.tally import Tally
 
 
@@ -23,7 +26,9 @@ class GcsCopies(ServerCopies):
     """Copies to one bucket."""
 
     def __init__(self, api: JsonApi) -> None:
-        super().__init__(f"gs {api.endpoint}", "gs://")
+        super().__init__(f"gs {api.endpoint}", "gs://", proved=True)
+        # Of rewrites that were begun and not finished, by what is copied to where.
+        self._tokens: dict[tuple[str, str, str], str] = {}
         self._api = api
 
     async def put(
@@ -33,13 +38,33 @@ class GcsCopies(ServerCopies):
         origin = self.whole(source, intent)
         if origin is None:
             return None
-        bucket, _, name = origin.place.partition("/")
-        copy = self._api.rewrite(bucket, name, key, generation=origin.version or "")
-        resource = await self.made(origin, copy)
+        resource = await self.made(origin, self._rewrite(origin, key, tally))
         if resource is None:
             return None
-        tally.skip(origin.span.size)
-        return info_of_resource(resource, key)
+        return self.check_size(origin, info_of_resource(resource, key))
+
+    async def _rewrite(self, origin: Origin, key: str, tally: Tally) -> Mapping[str, Any]:
+        """Ask until it is done; the next attempt goes on where this one was when it failed."""
+        bucket, _, name = origin.place.partition("/")
+        version = origin.version or ""
+        job = origin.place, version, key
+        token = self._tokens.pop(job, None)
+        moved = 0
+        while True:
+            try:
+                said = await self._api.rewrite(bucket, name, key, generation=version, token=token)
+            except TemporaryError:
+                if token is not None:
+                    self._tokens[job] = token
+                raise
+            so_far = count_of(said, "totalBytesRewritten")
+            tally.skip(max(0, so_far - moved))
+            moved = max(moved, so_far)
+            if said.get("done"):
+                return resource_of(said)
+            token = str(said.get("rewriteToken") or "")
+            if not token:
+                raise ProtocolError(f"{key}: a rewrite is neither done nor to be gone on with")
 
     def place_of(self, key: str) -> str:
         """Return how an object of this bucket is called in a copy."""

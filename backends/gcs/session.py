@@ -88,13 +88,12 @@ class MoverSession:
         data: str | bytes = b"",
         headers: Mapping[str, str] | None = None,
         timeout: float = 10,  # noqa: ASYNC109 - as above
-        params: Mapping[str, str] | None = None,
         **_: object,
     ) -> Answer:
         """Ask with POST."""
         body = data.encode() if isinstance(data, str) else data
         sent = {**(headers or {}), "Content-Length": str(len(body))}
-        return await self._ask("POST", _with(url, params), sent, timeout, body)
+        return await self._ask("POST", url, sent, timeout, body)
 
     async def _ask(
         self, method: str, url: str, headers: Mapping[str, str], patience: float, body: bytes = b""

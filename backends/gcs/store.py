@@ -119,16 +119,18 @@ class GcsStore(GcsBucket):
     ) -> None:
         super().__init__(api, mover, granter)
         self.copies = GcsCopies(api)
-        self.traits = Traits(
-            max_put=5 * TIB,
-            range_size=settings.gcs_download_chunk,
-            copies_whole=self.copies.realm,
-        )
         self.sessions = Sessions(api, mover, settings.gcs_upload_chunk)
         self.signer = public
         self.parts = GcsParts(self) if public is not None else None
+        self._range_size = settings.gcs_download_chunk
         self._one_request = one_request
         self._unsure: deque[str] = deque(maxlen=1024)
+
+    @property
+    def traits(self) -> Traits:
+        """Copies are whole as long as they are made; what has to be moved goes in parts."""
+        realm = "" if self.copies.refused else self.copies.realm
+        return Traits(max_put=5 * TIB, range_size=self._range_size, copies_whole=realm)
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at an object's resource."""

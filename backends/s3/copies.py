@@ -16,11 +16,11 @@ from transfer.model import Receipt
 from transfer.signing import quote_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from backends.s3.access import Signing
     from backends.s3.control import S3Control
-    from transfer.model import Intent, Part, Upload
+    from transfer.model import Intent, ObjectInfo, Part, Upload
     from transfer.store import Origin, Source
     from transfer.tally import Tally
 
@@ -29,7 +29,7 @@ class S3Copies(ServerCopies):
     """Copies to one bucket."""
 
     def __init__(self, control: S3Control, signing: Signing) -> None:
-        super().__init__(f"s3 {signing.settings.s3_endpoint_url or 'aws'}", "s3://")
+        super().__init__(f"s3 {signing.settings.s3_endpoint_url or 'aws'}", "s3://", proved=True)
         self._control = control
         self._has_extra_args = bool(signing.put_headers)
 
@@ -50,15 +50,22 @@ class S3Copies(ServerCopies):
         checksum = s3_checksums.of_fields(fields)
         return Receipt(part.number, part.span.size, fields.get("ETag", ""), checksum)
 
-    async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> bool:
-        """CopyObject; tell whether it could be done."""
+    async def put(
+        self,
+        key: str,
+        source: Source,
+        intent: Intent,
+        tally: Tally,
+        look: Callable[[str], Awaitable[ObjectInfo]],
+    ) -> ObjectInfo | None:
+        """CopyObject, and a look at it; None if the bytes have to be moved."""
         origin = self.whole(source, intent)
         if origin is None or self._has_extra_args:
-            return False
+            return None
         if await self.made(origin, self._ask(f"copy to {key}", key, origin, {}, {})) is None:
-            return False
+            return None
         tally.skip(origin.span.size)
-        return True
+        return self.check_size(origin, await look(key))
 
     async def _ask(
         self,

@@ -122,8 +122,9 @@ class S3Store(S3Bucket):
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """PutObject, presigned, and bound to its content; CopyObject of what S3 has already."""
-        if await self.copies.put(key, source, intent, tally):
-            return await self.stat(key)
+        copied = await self.copies.put(key, source, intent, tally, self.stat)
+        if copied is not None:
+            return copied
         async with at_hand(source) as near:
             return await self._put_checked(key, near, intent, tally)
 

@@ -86,23 +86,28 @@ class Partial:
         return UploadGoneError(f"the upload {self.id} of {self.path} is not open any more")
 
 
-async def create(session: Session, partial: Partial) -> asyncssh.SFTPClientFile:
+async def create(session: Session, partial: Partial, patience: float) -> asyncssh.SFTPClientFile:
     """Make the temporary file, and the folders above it where they are missing.
 
     One that an earlier attempt of the same intention has left is replaced: what
-    the server may still write to that one is not written to this.
+    the server may still write to that one is not written to this. The server has
+    `patience` seconds for each step; that others are at the folders is no fault of its.
     """
     try:
-        return await session.open(partial.temporary, _NEW)
+        with session.within(patience):
+            return await session.open(partial.temporary, _NEW)
     except asyncssh.SFTPNoSuchFile:
         # By one at a time: rclone takes a folder that two make at once for two folders,
         # and does not find in the one what it has put into the other.
         async with session.making:
-            if not await session.sftp.isdir(partial.folder):
-                await make_folders(session, partial.folder)
+            with session.within(patience):
+                if not await session.sftp.isdir(partial.folder):
+                    await make_folders(session, partial.folder)
     except asyncssh.SFTPFailure:
-        await remove(session, partial.temporary, partial.notes)
-    return await session.open(partial.temporary, _NEW)
+        with session.within(patience):
+            await remove(session, partial.temporary, partial.notes)
+    with session.within(patience):
+        return await session.open(partial.temporary, _NEW)
 
 
 async def begin(session: Session, partial: Partial) -> asyncssh.SFTPClientFile:

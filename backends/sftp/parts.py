@@ -83,8 +83,9 @@ class SftpParts:
         return upload
 
     async def _allocate(self, session: Session, unfinished: Partial, size: int) -> None:
-        with session.within(self._folder.patience):
-            file = await sftp_partial.create(session, unfinished)
+        patience = self._folder.patience
+        file = await sftp_partial.create(session, unfinished, patience)
+        with session.within(patience):
             async with self._folder.closing(session, file):
                 await sftp_partial.check_space(session, unfinished.path, unfinished.folder, size)
                 await file.truncate(size)

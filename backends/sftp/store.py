@@ -131,8 +131,7 @@ class SftpStore(SftpFolder):
     async def _write(
         self, session: Session, unfinished: Partial, source: Source, tally: Tally
     ) -> asyncssh.SFTPAttrs:
-        with session.within(self.patience):
-            file = await sftp_partial.create(session, unfinished)
+        file = await sftp_partial.create(session, unfinished, self.patience)
         async with self.closing(session, file) as opened:
             await self.fill(session, unfinished, opened, source, tally)
             await self.sync(session, file)

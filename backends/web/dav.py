@@ -126,11 +126,12 @@ class Dav:
             return
         await self.remove(key)
 
-    async def remove(self, key: str) -> None:
-        """Remove what nobody but us can have made: without a look."""
+    async def remove(self, key: str) -> bool:
+        """Remove what nobody but us can have made: without a look. Tell whether it was there."""
         answer = await self._site.ask("DELETE", key)
         if not answer.ok and answer.status not in {404, 410}:
             raise self._site.error("delete", key, answer)
+        return answer.ok
 
     async def _move(self, temporary: str, key: str, *, no_clobber: bool) -> Response:
         headers = {"Destination": self._site.url(key), "Overwrite": "F" if no_clobber else "T"}

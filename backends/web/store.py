@@ -132,7 +132,7 @@ class HttpStore:
             found = await self._head(key)
         if info is not None and versions_differ(info.version, found.version):
             raise SourceChangedError(f"{self._site.shown(key)} was replaced since it was listed")
-        look = partial(self._head, key)
+        look = partial(self._look_again, found)
         yield _Opened(self._site, found, self._copies.realm, look, ranged=self._ranges is True)
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
@@ -173,7 +173,7 @@ class HttpStore:
         folder = _folder_of(key)
         temporary = f"{folder}.transfer-{secrets.token_hex(16)}.partial"
         try:
-            await self._bring_into(folder, temporary, source, tally, headers)
+            copied = await self._bring_into(temporary, source, tally, headers, intent)
             arrived = await self._dav.look(temporary)
             if arrived is None or arrived.size != source.size:
                 raise self._cut(key, arrived.size if arrived else None, source.size)
@@ -183,24 +183,30 @@ class HttpStore:
             if temporary in self._left and isinstance(error, TransferError):
                 error.add_hint(f"{self._site.shown(temporary)} may be left of it")
             raise
-        return ObjectInfo(key, source.size, checksum=arrived.checksum)
+        # What a server says of a copy may be what it has said of the source.
+        return ObjectInfo(key, source.size, checksum=None if copied else arrived.checksum)
 
     async def _bring_into(
-        self, folder: str, key: str, source: Source, tally: Tally, headers: dict[str, str]
-    ) -> None:
-        """COPY what the server has, or PUT, into a folder, which is made if it is not there."""
+        self, key: str, source: Source, tally: Tally, headers: dict[str, str], intent: Intent
+    ) -> bool:
+        """COPY what the server has, or PUT, into a folder, which is made if it is not there.
+
+        Tell whether it was copied.
+        """
+        folder = _folder_of(key)
         believed = self._dav.believed(folder)
         await self._dav.make_folder(folder)
         try:
-            if await self._copies.put(key, source, tally):
-                return
-            await self._site.send(key, headers, source, tally)
+            copied = await self._copies.put(key, source, intent, tally)
+            if not copied:
+                await self._site.send(key, headers, source, tally)
         except TransferError as error:
             self._dav.doubt(folder)
             if believed and _is_missing(error):
                 # The body may be spent: whoever sends it again has the folder made again.
                 raise UnavailableError(f"{error.message}: its folder has been removed") from error
             raise
+        return copied
 
     async def _put_directly(
         self, key: str, source: Source, tally: Tally, headers: dict[str, str], intent: Intent
@@ -236,6 +242,12 @@ class HttpStore:
         self._ranges = gives_ranges(answer.headers)
         return info_of_head(key, self._site.shown(key), answer)
 
+    async def _look_again(self, known: ObjectInfo) -> ObjectInfo:
+        """Return what is known if that is still there; a listing may have said it otherwise."""
+        found = await self._head(known.key)
+        other = found.size != known.size or versions_differ(known.version, found.version)
+        return found if other else known
+
     async def _discard(self, temporary: str) -> None:
         """Remove a temporary file; what cannot be removed now is remembered."""
         self._left.add(temporary)
@@ -248,12 +260,12 @@ class HttpStore:
 
     async def _remove(self, temporary: str) -> None:
         """Remove what is left, or wait: the server may still be at the PUT that broke off."""
-        try:
-            await self._dav.remove(temporary)
-        except UnavailableError:
-            await anyio.sleep(_PAUSE)
-        else:
-            self._left.discard(temporary)
+        with suppress(UnavailableError):
+            if await self._dav.remove(temporary) or temporary not in self._copies.unanswered:
+                self._left.discard(temporary)
+                self._copies.unanswered.discard(temporary)
+                return
+        await anyio.sleep(_PAUSE)
 
     async def _is_dav(self, key: str) -> bool:
         return await self._kinds.is_dav(_folder_of(key))

@@ -11,7 +11,7 @@ import transfer
 from tests.conformance.suite import content, get, keys, put
 from tests.faults.harness.azure_front import AzureFront, Fault
 from tests.support.azurite import ACCOUNT, KEY
-from transfer.engine import Engine
+from transfer.engine import Engine, Options
 from transfer.errors import (
     ConnectionLostError,
     DamagedInTransitError,
@@ -21,7 +21,7 @@ from transfer.errors import (
     ThrottledError,
     UploadGoneError,
 )
-from transfer.model import Expected, Intent, Part, Span
+from transfer.model import Expected, Intent, Part, Span, Verified
 from transfer.settings import Settings
 from transfer.sizes import MIB
 from transfer.sources import BytesSource
@@ -164,7 +164,7 @@ async def test_run_survives_all_of_it(front, azurite, environ, tmp_path, room):
 def copy(environ):
     """Copy in parts of 1 MiB; parts that are so small are fine for Azure."""
 
-    async def copied(source, target, **more):
+    async def copied(source, target, options=None, **more):
         settings = Settings.from_env(
             environ
             | {
@@ -174,7 +174,7 @@ def copy(environ):
             | more
         )
         async with Engine(settings) as engine:
-            return await engine.copy(source, target)
+            return await engine.copy(source, target, options=options or Options())
 
     return copied
 
@@ -207,6 +207,17 @@ async def test_a_copy_from_a_container_that_may_not_be_read_is_moved(
     assert len(report.done) == 1
     assert front.asked["Put Block From URL"] == 1
     assert front.asked["Put Block"] == 4
+
+
+async def test_where_the_content_must_be_verified_it_is_moved(azurite, front, store, room, copy):
+    """What Azure says of a copy is what was once said of its source."""
+    await put(store, room + "a", content(1000))
+    url = f"{azurite.url}/{room}"
+    report = await copy(f"{url}a", f"{url}b")
+    assert report.done[0].verified is Verified.SIZE
+    report = await copy(f"{url}a", f"{url}c", Options(require_verified=True))
+    assert report.done[0].verified is Verified.CONTENT
+    assert front.asked["Copy Blob From URL"] == 1
 
 
 async def test_a_blob_that_is_replaced_while_it_is_copied(store, room):

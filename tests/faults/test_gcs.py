@@ -608,6 +608,31 @@ async def test_a_copy_that_is_refused_is_moved(server, robot, tmp_path):
     assert server.count("objects.rewrite") == 1
 
 
+async def test_a_copy_that_fails_half_way_goes_on_from_there(server, robot):
+    settings = Settings.from_env(robot)
+    async with opened(robot) as store:
+        await store.put("a", BytesSource(b"x" * 1000), Intent(1000), Tally())
+    server.lies.add("objects.rewrite", lies.refuse(503), nth=2)
+    async with Engine(settings=settings) as engine:
+        await engine.copy(f"gs://{BUCKET}/a", f"gs://{BUCKET}/b")
+    assert server.objects["b"].data == b"x" * 1000
+    # One that says how far it is, one that fails, and one that goes on with the same token.
+    assert [entry.status for entry in server.seen("objects.rewrite")] == [200, 503, 200]
+
+
+async def test_a_copy_with_other_metadata_is_moved_in_parts(server, robot):
+    data = secrets.token_bytes(11 * MIB)
+    async with opened(robot) as store:
+        await store.put("a", BytesSource(data), Intent(len(data)), Tally())
+    environ = robot | {"MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": "5MiB"}
+    async with Engine(settings=Settings.from_env(environ)) as engine:
+        options = Options(metadata={"k": "v"})
+        await engine.copy(f"gs://{BUCKET}/a", f"gs://{BUCKET}/b", options=options)
+    assert server.objects["b"].data == data
+    assert server.objects["b"].metadata["k"] == "v"
+    assert (server.count("objects.rewrite"), server.count("UploadPart")) == (0, 3)
+
+
 async def test_an_object_that_is_replaced_while_it_is_copied(server, robot):
     async with opened(robot) as store:
         await store.put("a", BytesSource(b"first"), Intent(5), Tally())

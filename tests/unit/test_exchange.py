@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -123,3 +124,14 @@ def test_whoever_finds_no_buffer_free_waits_for_one():
     for thread in threads:
         thread.join(10)
     assert not any(thread.is_alive() for thread in threads)
+
+
+def test_whoever_waits_for_those_who_wait_for_a_disk_gets_along_without(monkeypatch):
+    monkeypatch.setattr("transfer.mover.buffers._PATIENCE", 0.01)
+    buffers = Buffers()
+    with ExitStack() as stack:
+        held = [stack.enter_context(buffers.one()) for _ in range(20)]
+        sizes = {len(buffer) for buffer in held}
+        assert len(sizes) == 2
+    with buffers.one() as buffer:
+        assert len(buffer) == max(sizes)

@@ -58,14 +58,18 @@ def plan_of(
     *,
     connections: int,
     former: Callable[[], int | None],
+    as_it_is: bool,
 ) -> Plan:
-    """Return how a file is cut; `former` says into which parts a run before has begun it."""
+    """Return how a file is cut; `former` says into which parts a run before has begun it.
+
+    `as_it_is`: with the metadata that it has, whatever is there already.
+    """
     preference = preference_of(settings, download=target.traits.local)
     if target.traits.local and source.traits.range_size is not None:
         preference = replace(preference, part_size=source.traits.range_size)
     limits = target.parts.limits if target.parts and source.traits.concurrent_reads else None
     realm = target.traits.copies_whole
-    by_itself = bool(realm) and realm == source.traits.copies_whole
+    by_itself = as_it_is and bool(realm) and realm == source.traits.copies_whole
     cut = plan(size, target.traits, None if by_itself else limits, preference, connections)
     if cut.part_size is None and limits is not None and preference.multipart:
         # What a former run has begun in parts is gone on with in parts.

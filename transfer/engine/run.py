@@ -255,7 +255,13 @@ class Run:
         former = partial(self._keeper.former_part_size, item)
         connections = planned_for(self._pacer.bounds)
         cut = plan_of(
-            item.info.size, source, target, self._settings, connections=connections, former=former
+            item.info.size,
+            source,
+            target,
+            self._settings,
+            connections=connections,
+            former=former,
+            as_it_is=not (self._options.metadata or self._options.no_clobber),
         )
         if cut.raised_from is not None and cut.part_size is not None:
             self._publish(PartRaised(str(item.target), cut.raised_from, cut.part_size))

@@ -378,6 +378,7 @@ class FileTransfer(Job):
             nonce=self._nonce,
             owner=str(self._keeper.owner),
             take_over=self._keeper.take_over,
+            must_verify=self._options.require_verified,
         )
 
     def _tally(self, checked_by: Algorithm | None) -> Tally:

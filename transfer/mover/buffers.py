@@ -10,7 +10,7 @@ the caches.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from transfer.processors import usable_processors
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _SIZE = 2 * MIB
 # More would wait for Python's lock; and they count in the memory that is used.
 _MOST = 8
+# Those who have the buffers may be waiting for a disk that does not answer: whoever has
+# waited so many seconds for one of them gets along without, with a small one of his own.
+_PATIENCE = 0.5
+_SMALL = 256 * 1024
 
 
 class Buffers:
@@ -35,8 +39,12 @@ class Buffers:
 
     @contextmanager
     def one(self) -> Generator[memoryview]:
-        """Hold a buffer; waits for one."""
-        buffer = self._free.get()
+        """Hold a buffer; waits for one, but not for long."""
+        try:
+            buffer = self._free.get(timeout=_PATIENCE)
+        except Empty:
+            yield memoryview(bytearray(_SMALL))
+            return
         try:
             yield buffer
         finally:

@@ -14,7 +14,7 @@ import ssl
 import struct
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, TlsError
@@ -165,8 +165,9 @@ class Connection:
     def _wake_at(self, count: int) -> None:
         """Tell the kernel how many bytes must have arrived before it says that some have."""
         if count != self._least:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
             self._least = count
+            with suppress(OSError):  # some systems have no options for what is shut down
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
     def usable(self) -> bool:
         """Tell whether an idle connection may be used again."""

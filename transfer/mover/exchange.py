@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
@@ -25,6 +25,7 @@ from transfer.store import Response
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Generator, Iterator
+    from contextlib import AbstractContextManager
 
     from transfer.mover.buffers import Buffers
     from transfer.mover.pool import Pool
@@ -313,7 +314,7 @@ class _Body:
             while left != 0 and found != 0:
                 if found is None:
                     self._connection.wait(left)
-                with self._buffers.one() as buffer:
+                with self._buffer(tally) as buffer:
                     filled, found = self._fill(buffer if left is None else buffer[:left], rest)
                     if tally is not None:
                         tally.advance(filled)
@@ -323,6 +324,10 @@ class _Body:
                 rest = b""
         # Without a length, the end of the connection is the end of the body.
         self.complete = not left
+
+    def _buffer(self, tally: Tally | None) -> AbstractContextManager[memoryview]:
+        """Answers to control calls do not wait for those who have a file to write."""
+        return nullcontext(_buffer()) if tally is None else self._buffers.one()
 
     def _fill(self, room: memoryview, rest: bytes) -> tuple[int, int | None]:
         """Take what came with the head and has arrived since; tell how the last look ended."""
