@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from transfer.checksums import Algorithm, checksum_of, differ
@@ -22,6 +23,7 @@ from transfer.errors import DamagedInTransitError, StoreError, TransferError
 from transfer.events import FileDone
 from transfer.model import Intent
 from transfer.mover.interruption import Interruption
+from transfer.mover.turn import Files, InTurn
 from transfer.quick import batches_of
 
 if TYPE_CHECKING:
@@ -75,8 +77,9 @@ class Batch:
     `steps` tells that it is alive, `size` how many bytes it has carried.
     """
 
-    def __init__(self, waiting: deque[Small]) -> None:
+    def __init__(self, waiting: deque[Small], files: Files | None = None) -> None:
         self.waiting = waiting
+        self._files = Files() if files is None else files
         self.source = waiting[0].source
         self.target = waiting[0].target
         self.interruption = Interruption()
@@ -102,7 +105,8 @@ class Batch:
         while self.waiting and not self.interruption.asked:
             small = self.waiting.popleft()
             try:
-                self._carry(small, reader, writer)
+                with InTurn():
+                    self._carry(small, reader, writer)
             except TransferError as error:
                 self._left.append(small)
                 if isinstance(error, StoreError) and error.retryable:
@@ -115,13 +119,16 @@ class Batch:
 
     def _carry(self, small: Small, reader: BatchReader, writer: BatchWriter) -> None:
         began = time.monotonic()
-        data, known = reader.read(small.item.info)
+        local = small.source.traits.local
+        read = partial(reader.read, small.item.info)
+        data, known = self._files.run(read) if local else read()
         algorithm = writer.algorithm or (known.algorithm if known else Algorithm.CRC32C)
         moved = checksum_of(algorithm, data)
         said = known or small.item.info.checksum
         if differ(said, moved):
             raise DamagedInTransitError(f"{small.item.source}: {moved}, not {said}, arrived")
-        stored = writer.write(small.item.target.key, data, moved)
+        write = partial(writer.write, small.item.target.key, data, moved)
+        stored = self._files.run(write) if small.target.traits.local else write()
         evidence = Evidence(
             said, moved, stored, small.source.traits.local, small.target.traits.local
         )
@@ -147,6 +154,7 @@ class Batches:
         self.workers = workers
         self._waiting: deque[Small] = deque()
         self._running = 0
+        self._files = Files()
 
     @property
     def ready(self) -> bool:
@@ -204,7 +212,7 @@ class Batches:
                 break
             taken.append(self._waiting.popleft())
         self._running += 1
-        return Batch(taken)
+        return Batch(taken, self._files)
 
     async def carry(self, batch: Batch) -> None:
         """Have a thread carry a batch; whatever this raises, what is left is in it."""

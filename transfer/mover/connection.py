@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, TlsError
+from transfer.mover.turn import OutOfTurn
 from transfer.sizes import MIB
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _GOOD_DEAL = 256 * 1024
 _LONG = 500
 # So much of what is to come may already be inside TLS, which waits for the rest of a record.
 _RECORD = 17 * 1024
+# The kernel has room for so much where nothing else is on its way.
+_TAKEN_AT_ONCE = 32 * 1024
 # Of a connection that takes its time, the kernel holds so much that it has not sent
 # yet. With megabytes, nobody could tell a slow one from one that is done. A fast one
 # is left alone but for its end: waking up more often costs more than it tells.
@@ -130,7 +133,24 @@ class Connection:
     def receive(self, room: memoryview) -> bytes:
         """Wait for the next bytes of a head, with `room` to put them in; none are the end."""
         early, self._early = self._early, b""
-        return early or bytes(room[: self.sock.recv_into(room)])
+        if early:
+            return early
+        with OutOfTurn():
+            count = self.sock.recv_into(room)
+        return bytes(room[:count])
+
+    def send(self, data: bytes) -> None:
+        """Send a whole request; it gives way if the kernel does not take that at once."""
+        sent = 0
+        if not self.encrypted:
+            with suppress(BlockingIOError):
+                sent = self.sock.send(data, socket.MSG_DONTWAIT)
+        elif len(data) <= _TAKEN_AT_ONCE:
+            self.sock.sendall(data)
+            return
+        if sent < len(data):
+            with OutOfTurn():
+                self.sock.sendall(memoryview(data)[sent:])
 
     @contextmanager
     def taking(self) -> Generator[None]:
@@ -158,9 +178,10 @@ class Connection:
         if left is not None and self.encrypted:
             left -= _RECORD
         self._wake_at(_GOOD_DEAL if left is None else max(1, min(left, _GOOD_DEAL)))
-        if not self._poll.poll(_LONG):
-            self._wake_at(1)
-            self._poll.poll()
+        with OutOfTurn():
+            if not self._poll.poll(_LONG):
+                self._wake_at(1)
+                self._poll.poll()
 
     def _wake_at(self, count: int) -> None:
         """Tell the kernel how many bytes must have arrived before it says that some have."""

@@ -20,6 +20,7 @@ from transfer.files import local_errors, read_exactly
 from transfer.mover.connection import BUFFER, RECEIVED_AT_ONCE, Connection, SliceSize
 from transfer.mover.http1 import Address, ChunkedBody, Head, HeadReader, request_head
 from transfer.mover.ranges import check_placement, range_header
+from transfer.mover.turn import OutOfTurn
 from transfer.store import Response
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ class Exchange:
         key = address, tls
         while True:
             self._use(None)
-            connection = pool.take(key) or Connection.open(address, context, connect_timeout)
+            connection = pool.take(key)
+            if connection is None:
+                with OutOfTurn():
+                    connection = Connection.open(address, context, connect_timeout)
             try:
                 self._use(connection)
                 answer, reusable = self._exchange(connection, buffers)
@@ -133,7 +137,7 @@ class Exchange:
         head = request_head(request.method, request.url, headers, length)
         try:
             if source is None:
-                connection.sock.sendall(head + request.body)
+                connection.send(head + request.body)
                 return True, None
             return self._send_source(connection, head, source), None
         except OSError as error:
