@@ -1,7 +1,7 @@
 """Puts measured figures where people read them, each with its machine and its day.
 
 `docs/benchmarks.md` gets all results that are kept; the README gets the largest
-case of the newest, between two comments. `--check` only compares.
+case of them, as it was measured last, between two comments. `--check` only compares.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def wanted(folder: Path = FOLDER) -> dict[Path, str]:
     made = {DOCUMENT: text}
     readme = README.read_text()
     if BEGIN in readme:
-        newest = max(kept.values(), key=lambda found: found.when)
+        newest = max(kept.values(), key=lambda found: (_largest(found), found.when))
         before, _, rest = readme.partition(BEGIN)
         made[README] = before + BEGIN + excerpt(newest) + END + rest.partition(END)[2]
     return made
@@ -52,7 +52,7 @@ def wanted(folder: Path = FOLDER) -> dict[Path, str]:
 
 def excerpt(results: Results) -> str:
     """Return the cases of the most bytes, in short: seconds and CPU seconds of every peer."""
-    most = max(case.load.bytes for case in results.cases.values())
+    most = _largest(results)
     told = results.machine
     shown = [case for case in results.cases.values() if case.load.bytes == most]
     about = (
@@ -61,6 +61,10 @@ def excerpt(results: Results) -> str:
         f" {results.settings['repeats']} runs in turn.\n"
     )
     return about + "".join(_short(results, case) for case in shown)
+
+
+def _largest(results: Results) -> int:
+    return max(case.load.bytes for case in results.cases.values())
 
 
 def _short(results: Results, case: Case) -> str:
