@@ -81,3 +81,8 @@ class ServerCopies:
         if origin.check is not None:
             await origin.check()  # not every server looks at the condition
         return said
+
+
+def origin_place(bucket: str, key: str) -> str:
+    """Return the place of an object in an `Origin`: what a bucket is called has no slash in it."""
+    return f"{bucket}/{key}"

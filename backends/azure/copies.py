@@ -84,7 +84,3 @@ class AzureCopies(ServerCopies):
             more["x-ms-copy-source-authorization"] = own["Authorization"]
         copy = container.ask(what, "PUT", path, more, patience=_PATIENCE)
         return await self.made(origin, copy) is not None
-
-    def place_of(self, key: str) -> str:
-        """Return how a blob of this container is called in a copy."""
-        return f"{self._container.container}/{key}"

@@ -33,6 +33,7 @@ from backends.azure.parts import AzureParts
 from backends.azure.requests import blob_path, container_path, put_headers
 from backends.azure.signer import AzureSigner
 from backends.presigned import RemoteObject
+from backends.server_copies import origin_place
 from backends.spool import at_hand
 from transfer.checksums import Algorithm
 from transfer.errors import (
@@ -152,7 +153,7 @@ class AzureStore(AzureContainer):
             error_of=lambda answer: error_of(f"read {self.url}/{key}", answer),
             checksum_of=lambda headers: md5_of(headers.get("x-ms-blob-content-md5")),
             realm=self.copies.realm,
-            place=self.copies.place_of(key),
+            place=origin_place(self.container, key),
             look=partial(self.stat, key),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backends.gcs.headers import count_of, info_of_resource, resource_of
+from backends.gcs.headers import info_of_resource, resource_of
 from backends.server_copies import ServerCopies
 from transfer.errors import ProtocolError, TemporaryError
 
@@ -38,18 +38,18 @@ class GcsCopies(ServerCopies):
         origin = self.whole(source, intent)
         if origin is None:
             return None
-        resource = await self.made(origin, self._rewrite(origin, key, tally))
+        resource = await self.made(origin, self._rewrite(origin, key))
         if resource is None:
             return None
+        tally.skip(origin.span.size)
         return self.check_size(origin, info_of_resource(resource, key))
 
-    async def _rewrite(self, origin: Origin, key: str, tally: Tally) -> Mapping[str, Any]:
+    async def _rewrite(self, origin: Origin, key: str) -> Mapping[str, Any]:
         """Ask until it is done; the next attempt goes on where this one was when it failed."""
         bucket, _, name = origin.place.partition("/")
         version = origin.version or ""
         job = origin.place, version, key
         token = self._tokens.pop(job, None)
-        moved = 0
         while True:
             try:
                 said = await self._api.rewrite(bucket, name, key, generation=version, token=token)
@@ -57,15 +57,8 @@ class GcsCopies(ServerCopies):
                 if token is not None:
                     self._tokens[job] = token
                 raise
-            so_far = count_of(said, "totalBytesRewritten")
-            tally.skip(max(0, so_far - moved))
-            moved = max(moved, so_far)
             if said.get("done"):
                 return resource_of(said)
             token = str(said.get("rewriteToken") or "")
             if not token:
                 raise ProtocolError(f"{key}: a rewrite is neither done nor to be gone on with")
-
-    def place_of(self, key: str) -> str:
-        """Return how an object of this bucket is called in a copy."""
-        return f"{self._api.bucket}/{key}"

@@ -63,12 +63,6 @@ def info_of_resource(resource: Mapping[str, Any], key: str | None = None) -> Obj
         raise ProtocolError(f"{key or 'a listing'}: the answer is no object's resource") from None
 
 
-def count_of(said: Mapping[str, Any], name: str) -> int:
-    """Return a count that an answer tells, which may be written as text; 0 if it does not."""
-    text = str(said.get(name, ""))
-    return int(text) if text.isdecimal() else 0
-
-
 def resource_of(said: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the resource that the end of a rewrite tells; ProtocolError if it does not."""
     found = said.get("resource")

@@ -27,6 +27,7 @@ from backends.gcs.parts import LIFETIME, GcsParts
 from backends.gcs.presigner import GcsPresigner, TokenGranter, UrlGranter, check_gcs_key
 from backends.gcs.resumable import Sessions
 from backends.presigned import MARK, RemoteObject, bind, send_signed, version_in
+from backends.server_copies import origin_place
 from transfer.checksums import Algorithm, differ
 from transfer.errors import (
     DamagedInTransitError,
@@ -161,7 +162,7 @@ class GcsStore(GcsBucket):
             error_of=lambda answer: self.error(what, answer),
             checksum_of=checksum_of_headers,
             realm=self.copies.realm,
-            place=self.copies.place_of(key),
+            place=origin_place(self.api.bucket, key),
             look=partial(self.stat, key),
         )
 

@@ -85,8 +85,3 @@ class S3Copies(ServerCopies):
             what, "PUT", key, query=query, headers=more, patience=COMPLETE_PATIENCE
         )
         return Document(what, answer.body, "Copy").fields
-
-
-def place_of(bucket: str, key: str) -> str:
-    """Return how S3 calls an object in a copy."""
-    return f"{bucket}/{key}"

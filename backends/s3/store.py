@@ -20,11 +20,11 @@ from backends.s3 import checksums as s3_checksums
 from backends.s3.access import access_by_settings
 from backends.s3.batches import S3Batches
 from backends.s3.bucket import S3Bucket, version_of
-from backends.s3.copies import place_of
 from backends.s3.documents import Document, decoded
 from backends.s3.errors import refused_overwrite
 from backends.s3.parts import LIFETIME, S3Parts
 from backends.s3.presigner import S3Presigner, check_extra_args
+from backends.server_copies import origin_place
 from backends.spool import at_hand
 from transfer.errors import RejectedError, SourceChangedError, UnsupportedError
 from transfer.model import ObjectInfo, Page, Traits
@@ -116,7 +116,7 @@ class S3Store(S3Bucket):
             error_of=lambda answer: self.error(f"read {self.url}/{key}", answer),
             checksum_of=s3_checksums.of_headers,
             realm=self.copies.realm,
-            place=place_of(self.bucket, key),
+            place=origin_place(self.bucket, key),
             look=partial(self.stat, key),
         )
 

@@ -620,6 +620,18 @@ async def test_a_copy_that_fails_half_way_goes_on_from_there(server, robot):
     assert [entry.status for entry in server.seen("objects.rewrite")] == [200, 503, 200]
 
 
+async def test_a_copy_that_is_refused_half_way_is_moved_and_compared_as_a_whole(server, robot):
+    data = secrets.token_bytes(9 * MIB)
+    async with opened(robot) as store:
+        await store.put("a", BytesSource(data), Intent(len(data)), Tally())
+        server.lies.add("objects.rewrite", lies.refuse(403, "AccessDenied"), nth=2)
+        async with store.open("a") as found:
+            tally = crc_tally()
+            await store.put("b", found.source(Span(0, len(data))), intent_of(data), tally)
+    assert server.objects["b"].data == data
+    assert (tally.moved, tally.checksum) == (len(data), checksum_of(Algorithm.CRC32C, data))
+
+
 async def test_a_copy_with_other_metadata_is_moved_in_parts(server, robot):
     data = secrets.token_bytes(11 * MIB)
     async with opened(robot) as store:

@@ -22,6 +22,7 @@ from transfer.errors import AccessError, ConnectionLostError
 from transfer.locations import Location
 from transfer.model import Intent, Verified
 from transfer.mover.interruption import Interruption
+from transfer.mover.turn import Files
 from transfer.planner import Plan
 from transfer.retries import RetryPolicy
 
@@ -70,7 +71,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
 
 async def test_all_arrive_and_nothing_else_is_left(bench: Bench):
     contents = {f"d{n % 3}/f{n}": os.urandom(n * 7) for n in range(20)}
-    batch = Batch(deque([await bench.small(key, data) for key, data in contents.items()]))
+    batch = Batch(deque([await bench.small(key, data) for key, data in contents.items()]), Files())
     await bench.carry(batch)
     assert [c.small.item.info.key for c in batch.arrived] == list(contents)
     assert batch.remaining == []
@@ -91,7 +92,7 @@ async def test_what_was_changed_since_it_was_listed_is_left(bench: Bench):
     os.mkfifo(bench.here / "c")
     (bench.here / "other").write_bytes(b"before")
     (bench.here / "other").replace(bench.here / "d")
-    batch = Batch(deque(smalls))
+    batch = Batch(deque(smalls), Files())
     await bench.carry(batch)
     assert [c.small.item.info.key for c in batch.arrived] == ["e"]
     assert [small.item.info.key for small in batch.remaining] == ["a", "b", "c", "d"]
@@ -102,7 +103,7 @@ async def test_what_cannot_be_written_is_left_and_what_was_there_stays(bench: Be
     smalls = [await bench.small(name, b"new") for name in ("a", "b", "c", "d", "e")]
     (bench.there / "b").mkdir()
     (bench.there / "c").write_bytes(b"old")
-    batch = Batch(deque(smalls))
+    batch = Batch(deque(smalls), Files())
     await bench.carry(batch)
     assert [small.item.info.key for small in batch.remaining] == ["b"]
     assert names_in(bench.there) == ["a", "c", "d", "e"]
@@ -149,7 +150,7 @@ async def test_order_is_sync_rename_folder(
 
     monkeypatch.setattr(os, "fsync", noted)
     monkeypatch.setattr(local_batches, "_syncfs", lambda: None if answer is None else syncfs)
-    batch = Batch(deque([await bench.small(f"f{n}", b"x") for n in range(6)]))
+    batch = Batch(deque([await bench.small(f"f{n}", b"x") for n in range(6)]), Files())
     await bench.carry(batch)
     if answer == -1:
         assert steps == ["all", "folder"]
@@ -183,7 +184,7 @@ class Failing:
 
 async def test_a_server_in_trouble_is_left_alone_but_one_that_refuses_is_not(bench: Bench):
     for error, carried in ((ConnectionLostError("cut"), 2), (AccessError("no"), 4)):
-        batch = Batch(deque([await bench.small(name, b"x") for name in "abcde"]))
+        batch = Batch(deque([await bench.small(name, b"x") for name in "abcde"]), Files())
         reader = await bench.source.batches.reader(batch.interruption)
         assert reader is not None
         await anyio.to_thread.run_sync(batch.run, reader, Failing(error, 2))
@@ -192,7 +193,7 @@ async def test_a_server_in_trouble_is_left_alone_but_one_that_refuses_is_not(ben
 
 
 async def test_interrupted_batch_stops_and_says_what_is_left(bench: Bench):
-    batch = Batch(deque([await bench.small(name, b"x") for name in "abcde"]))
+    batch = Batch(deque([await bench.small(name, b"x") for name in "abcde"]), Files())
     reader = await bench.source.batches.reader(batch.interruption)
     assert reader is not None
     writer = Failing(AccessError("no"), 1, batch.interruption)

@@ -77,9 +77,9 @@ class Batch:
     `steps` tells that it is alive, `size` how many bytes it has carried.
     """
 
-    def __init__(self, waiting: deque[Small], files: Files | None = None) -> None:
+    def __init__(self, waiting: deque[Small], files: Files) -> None:
         self.waiting = waiting
-        self._files = Files() if files is None else files
+        self._files = files
         self.source = waiting[0].source
         self.target = waiting[0].target
         self.interruption = Interruption()
