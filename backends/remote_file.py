@@ -18,21 +18,28 @@ if TYPE_CHECKING:
 
 
 class RemoteFile:
-    """What was opened, and how its store reads it."""
+    """What was opened, and how its store reads it.
 
-    def __init__(self, info: ObjectInfo, read: Read) -> None:
+    `origin` says of a range how the store may copy it by itself.
+    """
+
+    def __init__(
+        self, info: ObjectInfo, read: Read, origin: Callable[[Span], Origin] = Origin
+    ) -> None:
         self.info = info
         self._read = read
+        self._origin = origin
 
     def source(self, span: Span) -> Source:
         """Return a range of the file."""
-        return _RemoteRange(self.info, span, self._read)
+        return _RemoteRange(self.info, span, self._read, self._origin(span))
 
 
 class _RemoteRange:
     extent = None
 
-    def __init__(self, info: ObjectInfo, span: Span, read: Read) -> None:
+    def __init__(self, info: ObjectInfo, span: Span, read: Read, origin: Origin) -> None:
+        self.origin = origin
         self._info = info
         self._span = span
         self._read = read
@@ -40,10 +47,6 @@ class _RemoteRange:
     @property
     def size(self) -> int:
         return self._span.size
-
-    @property
-    def origin(self) -> Origin:
-        return Origin(self._span)
 
     async def pour(self, sink: Sink, tally: Tally) -> None:
         if self._span.size:

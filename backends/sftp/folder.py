@@ -12,6 +12,7 @@ from backends.partial_file import is_ours
 from backends.sftp import partial as sftp_partial
 from backends.sftp.attributes import info_of
 from backends.sftp.bytes import OpenedFile, upload
+from backends.sftp.copies import SftpCopies
 from backends.sftp.errors import LIBRARY_ERRORS, sftp_errors
 from transfer.errors import (
     BadKeyError,
@@ -54,6 +55,7 @@ class SftpFolder:
         self.stall_timeout = settings.stall_timeout
         self.authority = authority
         self.confined = confined
+        self.copies = SftpCopies(authority, settings.request_timeout)
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at a file; a folder is no object."""
@@ -76,9 +78,10 @@ class SftpFolder:
         *,
         start: int = 0,
     ) -> None:
-        """Write a source into an open file; DiskFullError where that is why it failed."""
+        """Copy or write a source into an open file; DiskFullError where that is why it failed."""
         try:
-            await upload(source, opened, start, tally, self.stall_timeout)
+            if not await self.copies.put(session, opened, start, source, tally):
+                await upload(source, opened, start, tally, self.stall_timeout)
         except asyncssh.SFTPFailure:
             with session.within(self.patience):
                 await sftp_partial.explain_failure(session, unfinished.path, unfinished.folder)

@@ -64,6 +64,8 @@ class Session:
         self.broken = False
         self._connection = connection
         said = min(sftp.limits.max_read_len, sftp.limits.max_write_len)
+        # Whether the server copies from file to file by itself.
+        self.copies = sftp.supports_remote_copy
         self.block = _SAFE_BLOCK if said == _UNSAID else min(said, _LARGEST_BLOCK)
 
     @property

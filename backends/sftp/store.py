@@ -36,6 +36,7 @@ from transfer.errors import (
 from transfer.model import ObjectInfo, Page, Traits
 from transfer.mover.stall import StallWatch
 from transfer.sizes import TIB
+from transfer.store import Origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,7 +86,7 @@ class SftpStore(SftpFolder):
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
         """Open a file; each range opens it anew, on whichever connection has time."""
         found = info if info is not None and info.version else await self.stat(key)
-        yield RemoteFile(found, self.read)
+        yield RemoteFile(found, self.read, partial(self._origin, found))
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Write a file under a temporary name, then rename it."""
@@ -152,12 +153,25 @@ class SftpStore(SftpFolder):
             if not await session.sftp.isdir(path):  # a folder is no object
                 raise
 
+    def _origin(self, info: ObjectInfo, span: Span) -> Origin:
+        """Return what a copy is made from; of a confined folder, no path is given away."""
+        if self.confined:
+            return Origin(span)
+        place, check = self.authority.path_of(info.key), partial(self._look_again, info)
+        return Origin(span, self.copies.realm, place, info.version, check)
+
+    async def _look_again(self, info: ObjectInfo) -> None:
+        self._compare(info, (await self.stat(info.key)).version)
+
     async def _check(
         self, session: Session, file: asyncssh.SFTPClientFile, info: ObjectInfo
     ) -> None:
         with session.within(self.patience):
             found = await file.stat()
-        if version_of(found) != info.version:
+        self._compare(info, version_of(found))
+
+    def _compare(self, info: ObjectInfo, version: str | None) -> None:
+        if version != info.version:
             raise SourceChangedError(
                 f"{self.url}/{info.key} was changed while it was read",
                 hint="transfer it again when nothing writes to it",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 import anyio.to_thread
+import asyncssh
 import boto3
 import pytest
 
 from backends.s3.parts import LIMITS
+from backends.sftp.partial import LINE
 from tests.faults.harness import BUCKET as STRICT_BUCKET
 from tests.faults.harness import StrictStore
 from tests.faults.harness.clients import boto
@@ -40,10 +42,10 @@ def copied(monkeypatch):
     """Copy with an engine of this environment; returns the report and what passed the mover."""
 
     async def copy(environ, source, target):
-        for name in {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"} & {
-            *environ
-        }:
-            monkeypatch.setenv(name, environ[name])
+        # What libraries read for themselves.
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "HOME"):
+            if name in environ:
+                monkeypatch.setenv(name, environ[name])
         settings = Settings.from_env(environ | {"MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": str(PART)})
         async with Engine(settings) as engine:
             assert engine._stores is not None
@@ -162,3 +164,76 @@ async def test_objects_of_cloud_storage_are_copied_by_it(gcs_emulator, copied, t
     back = tmp_path / "back"
     await copied(environ, f"gs://{BUCKET}/copied/ü", str(back))
     assert back.read_bytes() == LARGE
+
+
+@pytest.fixture
+def passed_by_ssh(monkeypatch):
+    """Count the bytes of files that are read from and written to SSH servers; not receipts."""
+    passed = {"read": 0, "written": 0}
+    read, write = asyncssh.SFTPClientFile.read, asyncssh.SFTPClientFile.write
+
+    async def counted_read(file, size=-1, offset=None):
+        data = await read(file, size, offset)
+        passed["read"] += len(data)
+        return data
+
+    async def counted_write(file, data, offset=None):
+        passed["written"] += len(data) if len(data) > LINE else 0
+        return await write(file, data, offset)
+
+    monkeypatch.setattr(asyncssh.SFTPClientFile, "read", counted_read)
+    monkeypatch.setattr(asyncssh.SFTPClientFile, "write", counted_write)
+    return passed
+
+
+def put_on_disk(folder):
+    (folder / "copies from").mkdir()
+    for name, data in (("small +%", SMALL), ("large", LARGE), ("empty", b"")):
+        (folder / "copies from" / name).write_bytes(data)
+
+
+def check_on_disk(folder):
+    for name, data in (("small +%", SMALL), ("large", LARGE), ("empty", b"")):
+        assert (folder / "copies to" / "d" / name).read_bytes() == data
+    assert len(list((folder / "copies to" / "d").iterdir())) == 3
+
+
+@pytest.mark.servers
+async def test_files_of_one_ssh_server_are_copied_by_it(sshd, copied, passed_by_ssh):
+    put_on_disk(sshd.folder)
+    report, _ = await copied(sshd.environ, f"{sshd.url}/copies from/", f"{sshd.url}/copies to/d/")
+    assert (len(report.done), report.moved) == (3, len(SMALL) + len(LARGE))
+    assert {done.verified for done in report.done} == {Verified.SIZE}
+    assert passed_by_ssh["written"] == 0
+    assert passed_by_ssh["read"] < len(SMALL)  # no more than receipts
+    check_on_disk(sshd.folder)
+
+
+@pytest.mark.servers
+async def test_an_ssh_server_without_copies_gets_the_bytes(rclone_ssh, copied, passed_by_ssh):
+    put_on_disk(rclone_ssh.folder)
+    url = rclone_ssh.url.rstrip("/")
+    report, _ = await copied(rclone_ssh.environ, f"{url}/copies from/", f"{url}/copies to/d/")
+    assert len(report.done) == 3
+    assert passed_by_ssh["written"] == len(SMALL) + len(LARGE)
+    check_on_disk(rclone_ssh.folder)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("content", "said"), [(SMALL, "became shorter"), (LARGE[::-1], "was changed")]
+)
+async def test_a_file_replaced_meanwhile_on_an_ssh_server_is_not_copied(
+    content, said, sshd, open_below
+):
+    file = sshd.folder / "to be replaced"
+    file.write_bytes(LARGE)
+    os.utime(file, (1e9, 1e9))
+    async with open_below(sshd.url, sshd.environ) as store:
+        async with store.open(file.name) as opened:
+            source = opened.source(Span(PART, 2 * PART))
+            file.write_bytes(content)
+            with pytest.raises(SourceChangedError, match=said):
+                await store.put("copy", source, Intent(PART), Tally())
+        assert not (sshd.folder / "copy").exists()
+        assert not list(sshd.folder.glob(".transfer-*"))
