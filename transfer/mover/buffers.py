@@ -9,7 +9,7 @@ the caches.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _SIZE = 2 * MIB
 # More would wait for Python's lock; and they count in the memory that is used.
 _MOST = 8
-# Those who have the buffers may be waiting for a disk that does not answer: whoever has
-# waited so many seconds for one of them gets along without, with a small one of his own.
+# Those who have the buffers may be waiting for a disk that does not answer: once nobody has
+# given one back for so many seconds, whoever waits gets along with a small one of his own.
 _PATIENCE = 0.5
 _SMALL = 256 * 1024
 
@@ -36,16 +36,25 @@ class Buffers:
         for _ in range(min(max(2, usable_processors()), _MOST)):
             # Its memory is the kernel's until it is used.
             self._free.put(memoryview(bytearray(_SIZE)))
+        self._given_back = 0
 
     @contextmanager
     def one(self) -> Generator[memoryview]:
         """Hold a buffer; waits for one, but not for long."""
-        try:
-            buffer = self._free.get(timeout=_PATIENCE)
-        except Empty:
+        buffer = self._wait()
+        if buffer is None:
             yield memoryview(bytearray(_SMALL))
             return
         try:
             yield buffer
         finally:
+            self._given_back += 1
             self._free.put(buffer)
+
+    def _wait(self) -> memoryview | None:
+        while True:
+            before = self._given_back
+            with suppress(Empty):
+                return self._free.get(timeout=_PATIENCE)
+            if self._given_back == before:
+                return None
