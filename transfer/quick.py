@@ -1,40 +1,77 @@
-"""What small objects need of stores and of the mover, to go one after the other in a thread.
+"""What small objects need of stores and of the mover, to be carried by the many in one thread.
 
 An object of some kilobytes costs more in tasks and in hops between threads than in
-bytes. These facets let one thread carry many, without the event loop in between;
-who lacks them loses nothing but that.
+bytes. With these facets one thread carries many, over many connections: each batch
+is a generator that goes on until it has to wait, and the thread goes on with
+another. Who lacks them loses nothing but that.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
 
     from transfer.checksums import Algorithm, Checksum
     from transfer.errors import TransferError
     from transfer.model import Intent, ObjectInfo
     from transfer.store import Mover, Request, Response, Store
 
-
-class Interruptible(Protocol):
-    """What a thread may be waiting for."""
-
-    def interrupt(self) -> None:
-        """Let the thread go, with an error; called from another one."""
-        ...
+T = TypeVar("T")
 
 
-class Interruption(Interruptible, Protocol):
-    """What tells a thread to stop: `asked` is looked at between steps."""
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """To wait until a socket can be read from, or written to."""
 
-    asked: bool
+    sock: socket.socket
+    writing: bool = False
 
-    def during(self, current: Interruptible) -> AbstractContextManager[None]:
-        """Say what the thread is about to wait for; ConnectionLostError if it is to stop."""
-        ...
+
+class Aside(Generic[T]):
+    """To wait for something that blocks, while another thread does it; it is never broken off.
+
+    `steady`: nor is this a place to stop at when it is done.
+    """
+
+    def __init__(self, action: Callable[[], T], *, steady: bool = False) -> None:
+        self.steady = steady
+        self._action = action
+        self._found: T | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Do it."""
+        try:
+            self._found = self._action()
+        except BaseException as error:  # noqa: BLE001 - whoever has waited gets it
+            self._error = error
+
+    def result(self) -> T:
+        """Return what it returned, or raise what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._found  # type: ignore[return-value]  # it has been run
+
+    def drop(self, close: Callable[[T], None]) -> None:
+        """Close what it returned, which nobody wants any more."""
+        if self._found is not None:
+            close(self._found)
+
+
+# Something to do: it yields what it has to wait for, and ends with a result.
+Steps: TypeAlias = Generator[Ready | Aside, None, T]  # type: ignore[type-arg]  # of any result
+
+
+def aside(action: Callable[[], T], *, steady: bool = False) -> Steps[T]:
+    """Have another thread do something that blocks; see `Aside`."""
+    waiting = Aside(action, steady=steady)
+    yield waiting
+    return waiting.result()
 
 
 class Quick(Protocol):
@@ -44,16 +81,15 @@ class Quick(Protocol):
         """Tell whether a thread can go there by itself: not where a proxy is in between."""
         ...
 
-    def exchange_now(self, request: Request, interruption: Interruption) -> Response:
-        """Do as `Mover.exchange` does, blocking; the body of the answer is always kept."""
+    def exchange_in_steps(self, request: Request) -> Steps[Response]:
+        """Do as `Mover.exchange` does; the body of the answer is always kept."""
         ...
 
-    async def run(
-        self, work: Callable[[], None], interruption: Interruption, moved: Callable[[], int]
-    ) -> None:
-        """Have a thread do something that makes exchanges; StalledError if `moved` stands still.
+    async def run(self, steps: Steps[None], moved: Callable[[], int]) -> None:
+        """Have the thread do something; StalledError if `moved` stands still.
 
-        When cancelled, the thread is interrupted, and waited for.
+        When cancelled, ConnectionLostError is raised where the steps wait, and
+        their end is waited for.
         """
         ...
 
@@ -64,10 +100,10 @@ def quick_of(mover: Mover) -> Quick | None:
 
 
 class BatchReader(Protocol):
-    """Reads small objects one after the other, in one thread."""
+    """Reads small objects, one after the other."""
 
-    def read(self, info: ObjectInfo) -> tuple[bytes, Checksum | None]:
-        """Return an object as it was listed, and its checksum if the store says one; blocks.
+    def read(self, info: ObjectInfo) -> Steps[tuple[bytes, Checksum | None]]:
+        """Return an object as it was listed, and its checksum if the store says one.
 
         SourceChangedError if it is not any more what was listed.
         """
@@ -75,7 +111,7 @@ class BatchReader(Protocol):
 
 
 class BatchWriter(Protocol):
-    """Writes small objects one after the other, in one thread, visible whole or not at all.
+    """Writes small objects, one after the other, visible whole or not at all.
 
     The checksums that it is given are by its `algorithm`; None is any.
     """
@@ -85,12 +121,12 @@ class BatchWriter(Protocol):
         """What the store checks by."""
         ...
 
-    def write(self, key: str, data: bytes, checksum: Checksum) -> Checksum | None:
-        """Write an object; return its checksum if the store says one. Blocks."""
+    def write(self, key: str, data: bytes, checksum: Checksum) -> Steps[Checksum | None]:
+        """Write an object; return its checksum if the store says one."""
         ...
 
-    def finish(self) -> Mapping[str, TransferError]:
-        """Make what was written last and be seen; return what of it could not. Blocks."""
+    def finish(self) -> Steps[Mapping[str, TransferError]]:
+        """Make what was written last and be seen; return what of it could not."""
         ...
 
 
@@ -101,11 +137,11 @@ class Batches(Protocol):
     sailing is raised, and the engine does it again the long way.
     """
 
-    async def reader(self, interruption: Interruption) -> BatchReader | None:
+    async def reader(self) -> BatchReader | None:
         """Return a reader for one batch, None if that cannot be done here."""
         ...
 
-    async def writer(self, intent: Intent, interruption: Interruption) -> BatchWriter | None:
+    async def writer(self, intent: Intent) -> BatchWriter | None:
         """Return a writer for one batch of objects that are all meant so, but for their size."""
         ...
 

@@ -11,15 +11,17 @@ import ctypes
 import os
 import secrets
 import stat
+import time
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from backends.local.folder import version_of
 from backends.partial_file import make_folders, sync_folder, temporary_name
 from transfer.errors import SourceChangedError, TransferError
 from transfer.files import local_errors, translated
+from transfer.quick import aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +29,14 @@ if TYPE_CHECKING:
     from backends.local.folder import LocalFolder
     from transfer.checksums import Algorithm, Checksum
     from transfer.model import Intent, ObjectInfo
-    from transfer.quick import BatchReader, BatchWriter, Interruption
+    from transfer.quick import BatchReader, BatchWriter, Steps
+
+T = TypeVar("T")
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+# A file in the page cache takes a tenth of so many seconds, one on a network's disk some of it.
+_SLOW = 0.0004
 # So few files are cheaper synced one by one than with all else on their disk.
 _FEW = 4
 
@@ -41,24 +47,52 @@ class LocalBatches:
     def __init__(self, folder: LocalFolder, *, together: bool) -> None:
         self._folder = folder
         self._together = together
+        self._files = _Files()
         self._folders: set[str] = set()
 
-    async def reader(self, interruption: Interruption) -> BatchReader | None:
+    async def reader(self) -> BatchReader | None:
         """Return a reader."""
-        del interruption
-        return _Reader(self._folder)
+        return _Reader(self._folder, self._files)
 
-    async def writer(self, intent: Intent, interruption: Interruption) -> BatchWriter | None:
+    async def writer(self, intent: Intent) -> BatchWriter | None:
         """Return a writer."""
-        del intent, interruption
-        return _Writer(self._folder, self._folders, together=self._together)
+        del intent
+        return _Writer(self._folder, self._files, self._folders, together=self._together)
+
+
+class _Files:
+    """Reads and writes small files, aside where that has been slow."""
+
+    def __init__(self) -> None:
+        self._usual = 0.0
+
+    @property
+    def slow(self) -> bool:
+        """Whether others had better go on meanwhile."""
+        return self._usual > _SLOW
+
+    def run(self, action: Callable[[], T]) -> Steps[T]:
+        """Do something with a file, and learn how long it takes."""
+        timed = partial(self._timed, action)
+        return (yield from aside(timed)) if self.slow else timed()
+
+    def _timed(self, action: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        result = action()
+        self._usual += (time.perf_counter() - began - self._usual) / 8
+        return result
 
 
 class _Reader:
-    def __init__(self, folder: LocalFolder) -> None:
+    def __init__(self, folder: LocalFolder, files: _Files) -> None:
         self._folder = folder
+        self._files = files
 
-    def read(self, info: ObjectInfo) -> tuple[bytes, Checksum | None]:
+    def read(self, info: ObjectInfo) -> Steps[tuple[bytes, Checksum | None]]:
+        data = yield from self._files.run(partial(self._read, info))
+        return data, None
+
+    def _read(self, info: ObjectInfo) -> bytes:
         path = self._folder.file_of(info.key)
         with local_errors("read", path):
             fd = os.open(path, _READ)
@@ -72,7 +106,7 @@ class _Reader:
             raise SourceChangedError(f"{path} was changed since it was listed")
         if len(data) != info.size:
             raise SourceChangedError(f"{path} was changed while it was read")
-        return data, None
+        return data
 
 
 class _Written(NamedTuple):
@@ -87,15 +121,22 @@ class _Written(NamedTuple):
 class _Writer:
     algorithm: Algorithm | None = None
 
-    def __init__(self, folder: LocalFolder, folders: set[str], *, together: bool) -> None:
+    def __init__(
+        self, folder: LocalFolder, files: _Files, folders: set[str], *, together: bool
+    ) -> None:
         self._folder = folder
+        self._files = files
         self._folders = folders
         self._together = together
         self._nonce = secrets.token_hex(12)
         self._written: list[_Written] = []
 
-    def write(self, key: str, data: bytes, checksum: Checksum) -> Checksum | None:
+    def write(self, key: str, data: bytes, checksum: Checksum) -> Steps[Checksum | None]:
         del checksum
+        yield from self._files.run(partial(self._write, key, data))
+        return None
+
+    def _write(self, key: str, data: bytes) -> None:
         path = self._folder.file_of(key)
         folder = path.rpartition("/")[0] or "/"
         with local_errors("write", path):
@@ -115,15 +156,20 @@ class _Writer:
             finally:
                 os.close(fd)
         self._written.append(written)
-        return None
 
-    def finish(self) -> dict[str, TransferError]:
+    def finish(self) -> Steps[dict[str, TransferError]]:
         failed: dict[str, TransferError] = {}
         if self._folder.durable and self._together:
-            self._each(failed, _sync_one) if len(self._written) <= _FEW else self._sync(failed)
-        self._each(failed, _show)
+            few = len(self._written) <= _FEW
+            sync = partial(self._each, failed, _sync_one) if few else partial(self._sync, failed)
+            yield from aside(sync, steady=True)
+        show = partial(self._each, failed, _show)
+        if self._files.slow:
+            yield from aside(show, steady=True)
+        else:
+            show()
         if self._folder.durable:
-            self._sync_folders(failed)
+            yield from aside(partial(self._sync_folders, failed), steady=True)
         return failed
 
     def _each(self, failed: dict[str, TransferError], act: Callable[[_Written], object]) -> None:

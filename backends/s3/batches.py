@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transfer.checksums import Algorithm, Checksum
     from transfer.errors import TransferError
     from transfer.model import Intent, ObjectInfo
-    from transfer.quick import BatchReader, BatchWriter, Interruption, Quick
+    from transfer.quick import BatchReader, BatchWriter, Quick, Steps
     from transfer.signing import Credentials
     from transfer.store import Response, SignedRequest
 
@@ -26,43 +26,40 @@ class S3Batches:
     def __init__(self, bucket: S3Bucket) -> None:
         self._bucket = bucket
 
-    async def reader(self, interruption: Interruption) -> BatchReader | None:
+    async def reader(self) -> BatchReader | None:
         """Return a reader; its keys are those of now."""
-        wire = await self._wire(interruption)
+        wire = await self._wire()
         return None if wire is None else _Reader(self._bucket, wire)
 
-    async def writer(self, intent: Intent, interruption: Interruption) -> BatchWriter | None:
+    async def writer(self, intent: Intent) -> BatchWriter | None:
         """Return a writer; its keys are those of now."""
-        wire = await self._wire(interruption)
+        wire = await self._wire()
         return None if wire is None else _Writer(self._bucket, wire, intent)
 
-    async def _wire(self, interruption: Interruption) -> _Wire | None:
+    async def _wire(self) -> _Wire | None:
         bucket = self._bucket
         quick = quick_of(bucket.mover)
         if quick is None or not quick.reaches(bucket.presigner.base):
             return None
-        return _Wire(bucket, quick, await bucket.signing.keyring.current(), interruption)
+        return _Wire(bucket, quick, await bucket.signing.keyring.current())
 
 
 class _Wire:
     """Requests from a thread."""
 
-    def __init__(
-        self, bucket: S3Bucket, quick: Quick, credentials: Credentials, interruption: Interruption
-    ) -> None:
+    def __init__(self, bucket: S3Bucket, quick: Quick, credentials: Credentials) -> None:
         self._bucket = bucket
         self._quick = quick
         self.credentials = credentials
-        self._interruption = interruption
         self._tls = bucket.signing.tls
 
     def send(
         self, what: str, signed: SignedRequest, headers: dict[str, str], *, body: bytes, most: int
-    ) -> Response:
+    ) -> Steps[Response]:
         request = Request(
             signed.method, signed.url, headers, tls=self._tls, body=body, most=max(most, 64 * 1024)
         )
-        answer = self._quick.exchange_now(request, self._interruption)
+        answer = yield from self._quick.exchange_in_steps(request)
         if not answer.ok:
             raise self._bucket.error(what, answer)
         return answer
@@ -73,13 +70,13 @@ class _Reader:
         self._bucket = bucket
         self._wire = wire
 
-    def read(self, info: ObjectInfo) -> tuple[bytes, Checksum | None]:
+    def read(self, info: ObjectInfo) -> Steps[tuple[bytes, Checksum | None]]:
         what = f"read {self._bucket.url}/{info.key}"
         signed = self._bucket.presigner.read_by(self._wire.credentials, info, LIFETIME)
         headers = dict(signed.headers)
         if info.version:
             headers["If-Match"] = info.version
-        answer = self._wire.send(what, signed, headers, body=b"", most=info.size)
+        answer = yield from self._wire.send(what, signed, headers, body=b"", most=info.size)
         if answer.status != 200 or len(answer.body) != info.size:
             raise DamagedInTransitError(
                 f"{what}: {len(answer.body)} bytes arrived, {info.size} were listed"
@@ -101,7 +98,7 @@ class _Writer:
     def algorithm(self) -> Algorithm | None:
         return self._bound
 
-    def write(self, key: str, data: bytes, checksum: Checksum) -> Checksum | None:
+    def write(self, key: str, data: bytes, checksum: Checksum) -> Steps[Checksum | None]:
         bound = checksum if self._bound is not None else None
         signed = self._bucket.presigner.put_by(
             self._wire.credentials,
@@ -112,8 +109,9 @@ class _Writer:
             lifetime=LIFETIME,
         )
         what = f"write {self._bucket.url}/{key}"
-        answer = self._wire.send(what, signed, dict(signed.headers), body=data, most=0)
+        answer = yield from self._wire.send(what, signed, dict(signed.headers), body=data, most=0)
         return s3_checksums.of_headers(answer.headers)
 
-    def finish(self) -> dict[str, TransferError]:
+    def finish(self) -> Steps[dict[str, TransferError]]:
+        yield from ()
         return {}

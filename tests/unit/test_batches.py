@@ -13,6 +13,7 @@ import pytest
 
 from backends.local import batches as local_batches
 from backends.local.store import LocalStore
+from tests.support.steps import go_through
 from transfer.checksums import Algorithm, checksum_of
 from transfer.engine.attempts import Attempts, Lane
 from transfer.engine.batches import BACKLOG, FEW, MOST, SMALL, Batch, Batches, Small
@@ -21,8 +22,6 @@ from transfer.engine.report import Options
 from transfer.errors import AccessError, ConnectionLostError
 from transfer.locations import Location
 from transfer.model import Intent, Verified
-from transfer.mover.interruption import Interruption
-from transfer.mover.turn import Files
 from transfer.planner import Plan
 from transfer.retries import RetryPolicy
 
@@ -56,11 +55,11 @@ class Bench:
         return Small(item, self.source, self.target, Plan(len(data)))
 
     async def carry(self, batch: Batch) -> None:
-        reader = await self.source.batches.reader(batch.interruption)
-        writer = await self.target.batches.writer(Intent(None), batch.interruption)
+        reader = await self.source.batches.reader()
+        writer = await self.target.batches.writer(Intent(None))
         assert reader is not None
         assert writer is not None
-        await anyio.to_thread.run_sync(batch.run, reader, writer)
+        await anyio.to_thread.run_sync(go_through, batch.run(reader, writer))
 
 
 @pytest.fixture(params=["together", "each", "none"])
@@ -71,7 +70,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
 
 async def test_all_arrive_and_nothing_else_is_left(bench: Bench):
     contents = {f"d{n % 3}/f{n}": os.urandom(n * 7) for n in range(20)}
-    batch = Batch(deque([await bench.small(key, data) for key, data in contents.items()]), Files())
+    batch = Batch(deque([await bench.small(key, data) for key, data in contents.items()]))
     await bench.carry(batch)
     assert [c.small.item.info.key for c in batch.arrived] == list(contents)
     assert batch.remaining == []
@@ -92,7 +91,7 @@ async def test_what_was_changed_since_it_was_listed_is_left(bench: Bench):
     os.mkfifo(bench.here / "c")
     (bench.here / "other").write_bytes(b"before")
     (bench.here / "other").replace(bench.here / "d")
-    batch = Batch(deque(smalls), Files())
+    batch = Batch(deque(smalls))
     await bench.carry(batch)
     assert [c.small.item.info.key for c in batch.arrived] == ["e"]
     assert [small.item.info.key for small in batch.remaining] == ["a", "b", "c", "d"]
@@ -103,7 +102,7 @@ async def test_what_cannot_be_written_is_left_and_what_was_there_stays(bench: Be
     smalls = [await bench.small(name, b"new") for name in ("a", "b", "c", "d", "e")]
     (bench.there / "b").mkdir()
     (bench.there / "c").write_bytes(b"old")
-    batch = Batch(deque(smalls), Files())
+    batch = Batch(deque(smalls))
     await bench.carry(batch)
     assert [small.item.info.key for small in batch.remaining] == ["b"]
     assert names_in(bench.there) == ["a", "c", "d", "e"]
@@ -112,21 +111,21 @@ async def test_what_cannot_be_written_is_left_and_what_was_there_stays(bench: Be
 
 async def test_nothing_has_its_name_before_the_batch_is_synced(bench: Bench):
     small = await bench.small("a", b"bytes")
-    reader = await bench.source.batches.reader(Interruption())
-    writer = await bench.target.batches.writer(Intent(None), Interruption())
+    reader = await bench.source.batches.reader()
+    writer = await bench.target.batches.writer(Intent(None))
     assert reader is not None
     assert writer is not None
 
     def carry() -> None:
-        data, said = reader.read(small.item.info)
+        data, said = go_through(reader.read(small.item.info))
         assert (data, said) == (b"bytes", None)
-        writer.write("a", data, checksum_of(Algorithm.CRC32C, data))
+        go_through(writer.write("a", data, checksum_of(Algorithm.CRC32C, data)))
 
     await anyio.to_thread.run_sync(carry)
     [name] = names_in(bench.there)
     assert name.startswith(".transfer-")
     assert (await bench.target.scan("")).objects == ()
-    assert await anyio.to_thread.run_sync(writer.finish) == {}
+    assert await anyio.to_thread.run_sync(go_through, writer.finish()) == {}
     assert names_in(bench.there) == ["a"]
 
 
@@ -150,7 +149,7 @@ async def test_order_is_sync_rename_folder(
 
     monkeypatch.setattr(os, "fsync", noted)
     monkeypatch.setattr(local_batches, "_syncfs", lambda: None if answer is None else syncfs)
-    batch = Batch(deque([await bench.small(f"f{n}", b"x") for n in range(6)]), Files())
+    batch = Batch(deque([await bench.small(f"f{n}", b"x") for n in range(6)]))
     await bench.carry(batch)
     if answer == -1:
         assert steps == ["all", "folder"]
@@ -167,46 +166,28 @@ class Failing:
 
     algorithm = None
 
-    def __init__(self, error: Exception, at: int, interruption: Interruption | None = None) -> None:
-        self.error, self.at, self.interruption, self.keys = error, at, interruption, []
+    def __init__(self, error: Exception, at: int) -> None:
+        self.error, self.at, self.keys = error, at, []
 
     def write(self, key, data, checksum):
-        if len(self.keys) == self.at:
-            self.keys.append(None)
-            if self.interruption is not None:
-                self.interruption.interrupt()
-            raise self.error
+        yield from ()
         self.keys.append(key)
+        if len(self.keys) == self.at + 1:
+            raise self.error
 
     def finish(self):
+        yield from ()
         return {}
 
 
 async def test_a_server_in_trouble_is_left_alone_but_one_that_refuses_is_not(bench: Bench):
     for error, carried in ((ConnectionLostError("cut"), 2), (AccessError("no"), 4)):
-        batch = Batch(deque([await bench.small(name, b"x") for name in "abcde"]), Files())
-        reader = await bench.source.batches.reader(batch.interruption)
+        batch = Batch(deque([await bench.small(name, b"x") for name in "abcde"]))
+        reader = await bench.source.batches.reader()
         assert reader is not None
-        await anyio.to_thread.run_sync(batch.run, reader, Failing(error, 2))
+        await anyio.to_thread.run_sync(go_through, batch.run(reader, Failing(error, 2)))
         assert len(batch.arrived) == carried
         assert len(batch.arrived) + len(batch.remaining) == 5
-
-
-async def test_interrupted_batch_stops_and_says_what_is_left(bench: Bench):
-    batch = Batch(deque([await bench.small(name, b"x") for name in "abcde"]), Files())
-    reader = await bench.source.batches.reader(batch.interruption)
-    assert reader is not None
-    writer = Failing(AccessError("no"), 1, batch.interruption)
-    await anyio.to_thread.run_sync(batch.run, reader, writer)
-    assert [c.small.item.info.key for c in batch.arrived] == ["a"]
-    assert [small.item.info.key for small in batch.remaining] == ["b", "c", "d", "e"]
-
-
-def test_what_was_interrupted_before_does_not_begin_to_wait():
-    interruption = Interruption()
-    interruption.interrupt()
-    with pytest.raises(ConnectionLostError), interruption.during(Interruption()):
-        pass
 
 
 class Quick:

@@ -1,4 +1,4 @@
-"""Small files in batches: one thread, one after the other, without the loop in between.
+"""Small files in batches: in one thread, without the loop in between.
 
 A file of some kilobytes costs more in tasks and hops between threads than in
 bytes. So those that go in one piece and need nothing decided wait here, and a
@@ -13,17 +13,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from transfer.checksums import Algorithm, checksum_of, differ
 from transfer.engine.attempts import Lane
 from transfer.engine.proof import Evidence, verdict
-from transfer.errors import DamagedInTransitError, StoreError, TransferError
+from transfer.errors import DamagedInTransitError, StalledError, StoreError, TransferError
 from transfer.events import FileDone
 from transfer.model import Intent
-from transfer.mover.interruption import Interruption
-from transfer.mover.turn import Files, InTurn
 from transfer.quick import batches_of
 
 if TYPE_CHECKING:
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from transfer.engine.report import Options
     from transfer.model import Verified
     from transfer.planner import Plan
-    from transfer.quick import BatchReader, BatchWriter, Quick
+    from transfer.quick import BatchReader, BatchWriter, Quick, Steps
     from transfer.store import Store
 
 # Larger files show their progress, and are worth a thread's time of their own.
@@ -72,17 +69,15 @@ class Carried:
 
 
 class Batch:
-    """Files between the same two stores, carried by one thread.
+    """Files between the same two stores, one after the other.
 
     `steps` tells that it is alive, `size` how many bytes it has carried.
     """
 
-    def __init__(self, waiting: deque[Small], files: Files) -> None:
+    def __init__(self, waiting: deque[Small]) -> None:
         self.waiting = waiting
-        self._files = files
         self.source = waiting[0].source
         self.target = waiting[0].target
-        self.interruption = Interruption()
         self.steps = 0
         self.size = 0
         self._carried: list[Carried] = []
@@ -100,35 +95,31 @@ class Batch:
         carried = [] if self._finished else [c.small for c in self._carried]
         return [*carried, *self._left, *self.waiting]
 
-    def run(self, reader: BatchReader, writer: BatchWriter) -> None:
-        """Carry all of them; called in a thread. What did not work is left."""
-        while self.waiting and not self.interruption.asked:
+    def run(self, reader: BatchReader, writer: BatchWriter) -> Steps[None]:
+        """Carry all of them; what did not work is left."""
+        while self.waiting:
             small = self.waiting.popleft()
             try:
-                with InTurn():
-                    self._carry(small, reader, writer)
+                yield from self._carry(small, reader, writer)
             except TransferError as error:
                 self._left.append(small)
                 if isinstance(error, StoreError) and error.retryable:
                     break
             self.steps += 1
-        failed = writer.finish()
+        failed = yield from writer.finish()
         self._left += [c.small for c in self._carried if c.small.item.target.key in failed]
         self._carried = [c for c in self._carried if c.small.item.target.key not in failed]
         self._finished = True
 
-    def _carry(self, small: Small, reader: BatchReader, writer: BatchWriter) -> None:
+    def _carry(self, small: Small, reader: BatchReader, writer: BatchWriter) -> Steps[None]:
         began = time.monotonic()
-        local = small.source.traits.local
-        read = partial(reader.read, small.item.info)
-        data, known = self._files.run(read) if local else read()
+        data, known = yield from reader.read(small.item.info)
         algorithm = writer.algorithm or (known.algorithm if known else Algorithm.CRC32C)
         moved = checksum_of(algorithm, data)
         said = known or small.item.info.checksum
         if differ(said, moved):
             raise DamagedInTransitError(f"{small.item.source}: {moved}, not {said}, arrived")
-        write = partial(writer.write, small.item.target.key, data, moved)
-        stored = self._files.run(write) if small.target.traits.local else write()
+        stored = yield from writer.write(small.item.target.key, data, moved)
         evidence = Evidence(
             said, moved, stored, small.source.traits.local, small.target.traits.local
         )
@@ -154,7 +145,7 @@ class Batches:
         self.workers = workers
         self._waiting: deque[Small] = deque()
         self._running = 0
-        self._files = Files()
+        self._held_up = False
 
     @property
     def ready(self) -> bool:
@@ -180,6 +171,7 @@ class Batches:
         """Take a file in, if it is one for a batch."""
         if (
             self._quick is None
+            or self._held_up
             or small.plan.part_size is not None
             or small.plan.size > SMALL
             or not (small.source.traits.local or small.target.traits.local)
@@ -196,7 +188,7 @@ class Batches:
         Not where few wait, nor while the host that it meets is asked by single probes only.
         """
         few = len(self._waiting) < FEW
-        return not few and not attempts.in_trouble(_lane(self._waiting[0]))
+        return not few and not self._held_up and not attempts.in_trouble(_lane(self._waiting[0]))
 
     def give_up_one(self) -> Small:
         """Return a file that is not to go in a batch after all."""
@@ -212,7 +204,7 @@ class Batches:
                 break
             taken.append(self._waiting.popleft())
         self._running += 1
-        return Batch(taken, self._files)
+        return Batch(taken)
 
     async def carry(self, batch: Batch) -> None:
         """Have a thread carry a batch; whatever this raises, what is left is in it."""
@@ -220,12 +212,14 @@ class Batches:
         if self._quick is None or source is None or target is None:
             raise AssertionError
         intent = Intent(None, metadata=self._options.metadata, algorithm=Algorithm.CRC32C)
-        reader = await source.reader(batch.interruption)
-        writer = await target.writer(intent, batch.interruption)
+        reader, writer = await source.reader(), await target.writer(intent)
         if reader is not None and writer is not None:
-            await self._quick.run(
-                lambda: batch.run(reader, writer), batch.interruption, lambda: batch.steps
-            )
+            try:
+                await self._quick.run(batch.run(reader, writer), lambda: batch.steps)
+            except StalledError:
+                # It may be a disk, and so the thread of all batches, that does not answer.
+                self._held_up = True
+                raise
 
     def done(self, batch: Batch, attempts: Attempts) -> None:
         """Take note of the end of a batch."""

@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, TlsError
-from transfer.mover.turn import OutOfTurn
 from transfer.sizes import MIB
 
 if TYPE_CHECKING:
@@ -38,8 +37,6 @@ _GOOD_DEAL = 256 * 1024
 _LONG = 500
 # So much of what is to come may already be inside TLS, which waits for the rest of a record.
 _RECORD = 17 * 1024
-# The kernel has room for so much where nothing else is on its way.
-_TAKEN_AT_ONCE = 32 * 1024
 # Of a connection that takes its time, the kernel holds so much that it has not sent
 # yet. With megabytes, nobody could tell a slow one from one that is done. A fast one
 # is left alone but for its end: waking up more often costs more than it tells.
@@ -119,6 +116,7 @@ class Connection:
 
     def _has_early(self) -> bool:
         """TLS talks of its own accord (session tickets, keys): that is no answer."""
+        blocking = self.sock.getblocking()
         self.sock.setblocking(False)
         try:
             self._early = self.sock.recv(_EARLY)
@@ -127,7 +125,7 @@ class Connection:
         except OSError:
             return True
         finally:
-            self.sock.setblocking(True)
+            self.sock.setblocking(blocking)
         return True
 
     def receive(self, room: memoryview) -> bytes:
@@ -135,22 +133,7 @@ class Connection:
         early, self._early = self._early, b""
         if early:
             return early
-        with OutOfTurn():
-            count = self.sock.recv_into(room)
-        return bytes(room[:count])
-
-    def send(self, data: bytes) -> None:
-        """Send a whole request; it gives way if the kernel does not take that at once."""
-        sent = 0
-        if not self.encrypted:
-            with suppress(BlockingIOError):
-                sent = self.sock.send(data, socket.MSG_DONTWAIT)
-        elif len(data) <= _TAKEN_AT_ONCE:
-            self.sock.sendall(data)
-            return
-        if sent < len(data):
-            with OutOfTurn():
-                self.sock.sendall(memoryview(data)[sent:])
+        return bytes(room[: self.sock.recv_into(room)])
 
     @contextmanager
     def taking(self) -> Generator[None]:
@@ -178,10 +161,9 @@ class Connection:
         if left is not None and self.encrypted:
             left -= _RECORD
         self._wake_at(_GOOD_DEAL if left is None else max(1, min(left, _GOOD_DEAL)))
-        with OutOfTurn():
-            if not self._poll.poll(_LONG):
-                self._wake_at(1)
-                self._poll.poll()
+        if not self._poll.poll(_LONG):
+            self._wake_at(1)
+            self._poll.poll()
 
     def _wake_at(self, count: int) -> None:
         """Tell the kernel how many bytes must have arrived before it says that some have."""

@@ -20,7 +20,6 @@ from transfer.files import local_errors, read_exactly
 from transfer.mover.connection import BUFFER, RECEIVED_AT_ONCE, Connection, SliceSize
 from transfer.mover.http1 import Address, ChunkedBody, Head, HeadReader, request_head
 from transfer.mover.ranges import check_placement, range_header
-from transfer.mover.turn import OutOfTurn
 from transfer.store import Response
 
 if TYPE_CHECKING:
@@ -81,12 +80,11 @@ class Exchange:
             self._use(None)
             connection = pool.take(key)
             if connection is None:
-                with OutOfTurn():
-                    connection = Connection.open(address, context, connect_timeout)
+                connection = Connection.open(address, context, connect_timeout)
             try:
                 self._use(connection)
                 answer, reusable = self._exchange(connection, buffers)
-            except _StaleError:
+            except StaleError:
                 # The peer closed it while it was idle: nothing was done with the request.
                 connection.close()
                 self._tally.restart()
@@ -131,16 +129,10 @@ class Exchange:
     def _send(self, connection: Connection) -> tuple[bool, OSError | None]:
         """Send head and body; tell whether all of it went, and what kept it from going."""
         request, source = self._request, self._source
-        length: int | None = source.span.size if source else len(request.body) or None
-        if source is None and length is None and request.method in {"PUT", "POST"}:
-            length = 0
-        headers = {"Accept-Encoding": "identity", **request.headers}
-        if request.span is not None:
-            headers["Range"] = range_header(request.span)
-        head = request_head(request.method, request.url, headers, length)
+        head = whole_head(request, source)
         try:
             if source is None:
-                connection.send(head + request.body)
+                connection.sock.sendall(head + request.body)
                 return True, None
             return self._send_source(connection, head, source), None
         except OSError as error:
@@ -234,11 +226,7 @@ class Exchange:
                 return head, reader
 
     def _lost(self, connection: Connection, error: OSError | None, *, begun: bool) -> Exception:
-        stale = not connection.fresh and not begun and self._request.method in _AGAIN
-        if stale and not self._interrupted:
-            return _StaleError()
-        reason = os.strerror(error.errno) if error is not None and error.errno else "hung up"
-        return ConnectionLostError(f"the connection broke: {reason}")
+        return lost(self._request, connection, error, begun=begun or self._interrupted)
 
     def _store(self, head: Head, body: _Body, sink: Extent) -> None:
         """Write the body to its place, never beyond what was asked for."""
@@ -281,8 +269,32 @@ class Exchange:
         return b"".join(kept)
 
 
-class _StaleError(Exception):
+class StaleError(Exception):
     """A connection of the pool had been closed by the peer."""
+
+
+def whole_head(request: Request, source: Extent | None) -> bytes:
+    """Return the head of a request, whose body is its own or a source."""
+    length: int | None = source.span.size if source else len(request.body) or None
+    if source is None and length is None and request.method in {"PUT", "POST"}:
+        length = 0
+    headers = {"Accept-Encoding": "identity", **request.headers}
+    if request.span is not None:
+        headers["Range"] = range_header(request.span)
+    return request_head(request.method, request.url, headers, length)
+
+
+def lost(
+    request: Request, connection: Connection, error: OSError | None, *, begun: bool
+) -> Exception:
+    """Return what is to be raised for a connection that broke before the end of a head.
+
+    StaleError if nothing of an answer had `begun` on one that was idle before.
+    """
+    if not connection.fresh and not begun and request.method in _AGAIN:
+        return StaleError()
+    reason = os.strerror(error.errno) if error is not None and error.errno else "hung up"
+    return ConnectionLostError(f"the connection broke: {reason}")
 
 
 class _Body:

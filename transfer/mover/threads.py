@@ -13,16 +13,19 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 
 from transfer.errors import DamagedInTransitError, StalledError, StoreError
 from transfer.mover.buffers import Buffers
+from transfer.mover.connection import RECEIVED_AT_ONCE
 from transfer.mover.crew import Crew
+from transfer.mover.driver import Driver
 from transfer.mover.exchange import Exchange
 from transfer.mover.pool import Pool
 from transfer.mover.proxies import Proxies
+from transfer.mover.small_exchange import exchange_in_steps
 from transfer.mover.stall import StallWatch
 from transfer.mover.trust import Trust
 from transfer.redaction import redact
@@ -33,11 +36,16 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
-    from transfer.quick import Interruptible, Interruption, Quick
+    from transfer.quick import Quick, Steps
     from transfer.settings import Settings
     from transfer.store import Mover, Request, Response, Sink, Source
 
 T = TypeVar("T")
+
+
+class _Interruptible(Protocol):
+    def interrupt(self) -> None: ...
+
 
 # How long an interrupted thread may take to notice, in seconds.
 _JOIN = 2.0
@@ -51,6 +59,9 @@ class ThreadMover:
         self._settings = settings
         self._crew = crew
         self._pool = pool
+        self._driver = Driver(crew)
+        self._driven = Pool()
+        self._room = memoryview(bytearray(RECEIVED_AT_ONCE))
         self._buffers = Buffers()
         self._proxies = Proxies.from_settings(settings)
         self._trust = Trust()
@@ -93,34 +104,36 @@ class ThreadMover:
         """Tell whether a thread can go there by itself; see `Quick`."""
         return self._proxies.choose(url) is None
 
-    def exchange_now(self, request: Request, interruption: Interruption) -> Response:
-        """Send a request and take its answer, in this thread; see `Quick`."""
+    def exchange_in_steps(self, request: Request) -> Steps[Response]:
+        """Send a request and take its answer, with others in one thread; see `Quick`."""
         tls = request.tls or _NO_TLS
         context = self._trust.context_now(tls) if request.url.startswith("https:") else None
-        exchange = Exchange(request, None, None, Tally())
+        timeout = self._settings.connect_timeout
         try:
-            with interruption.during(exchange):
-                return exchange.run(
-                    self._pool, self._buffers, tls, context, self._settings.connect_timeout
+            return (
+                yield from exchange_in_steps(
+                    request, self._driven, tls, context, room=self._room, connect_timeout=timeout
                 )
+            )
         except StoreError as error:
             error.message = f"{request.method} {redact(request.url)}: {error.message}"
             raise
 
-    async def run(
-        self, work: Callable[[], None], interruption: Interruption, moved: Callable[[], int]
-    ) -> None:
-        """Have a thread do something; see `Quick`."""
+    async def run(self, steps: Steps[None], moved: Callable[[], int]) -> None:
+        """Have one thread do something, among other things; see `Quick`."""
         limit = self._settings.stall_timeout
         done = False
         with StallWatch(moved, lambda: limit):
-            await _joined(asyncio.wrap_future(self._crew.submit(work)), interruption)
+            job = self._driver.submit(steps)
+            await _joined(asyncio.wrap_future(job.future), job)
             done = True
         if not done:
             raise StalledError(f"no byte moved for {limit:.0f} s")
 
     async def aclose(self) -> None:
         """Close what was opened on the way."""
+        self._driver.close()
+        self._driven.close()
         await self._stack.aclose()
 
     async def _in_thread(
@@ -190,7 +203,7 @@ def _in_files(source: Source | None, sink: Sink | None) -> bool:
     )
 
 
-async def _joined(future: asyncio.Future[T], exchange: Interruptible) -> T:
+async def _joined(future: asyncio.Future[T], exchange: _Interruptible) -> T:
     """Wait for a thread; when cancelled, interrupt it and wait until it has noticed."""
     try:
         return await asyncio.shield(future)

@@ -1,0 +1,195 @@
+"""An exchange in steps: what comes back whatever pieces it comes in, and what is used again."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from contextlib import contextmanager
+
+import pytest
+import trustme
+
+from tests.support.steps import go_through
+from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
+from transfer.mover.connection import Connection
+from transfer.mover.http1 import Address
+from transfer.mover.pool import Pool
+from transfer.mover.small_exchange import exchange_in_steps
+from transfer.store import Request, Tls
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@contextmanager
+def answering(*answers, context=None):
+    """Serve connections one after the other; each answer is (pieces, whether to hang up then)."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    received, left = [], list(answers)
+
+    def serve():
+        while left:
+            sock, _ = listener.accept()
+            with sock if context is None else context.wrap_socket(sock, server_side=True) as line:
+                converse(line, left, received)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1], received
+    thread.join(10)
+    assert not thread.is_alive()
+    listener.close()
+
+
+def converse(sock, left, received):
+    while left:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = sock.recv(65536)
+            if not more:
+                return
+            data += more
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = int(
+            dict(h.split(b": ") for h in head.split(b"\r\n")[1:]).get(b"Content-Length", 0)
+        )
+        while len(body) < length:
+            body += sock.recv(65536)
+        received.append((head, body))
+        pieces, hang_up = left.pop(0)
+        for piece in pieces:
+            sock.sendall(piece)
+            threading.Event().wait(0.005)
+        if hang_up:
+            return
+
+
+class Client:
+    def __init__(self, port, context=None):
+        self.pool = Pool()
+        self.context = context
+        scheme = "http" if context is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{port}/x"
+
+    def ask(self, method="GET", *, body=b"", most=1000):
+        request = Request(method, self.url, {}, body=body, most=most)
+        room = memoryview(bytearray(1000))
+        steps = exchange_in_steps(
+            request, self.pool, Tls(), self.context, room=room, connect_timeout=5
+        )
+        return go_through(steps)
+
+    @property
+    def idle(self):
+        return len(self.pool._idle[Address.of(self.url), Tls()])
+
+
+def with_length(body, length=None):
+    return OK + b"Content-Length: %d\r\n\r\n" % (len(body) if length is None else length) + body
+
+
+@pytest.mark.parametrize(
+    ("pieces", "body", "kept"),
+    [
+        ([with_length(b"abc")], b"abc", 1),
+        ([with_length(b"")], b"", 1),
+        ([bytes([b]) for b in with_length(b"abcdef")], b"abcdef", 1),
+        ([with_length(b"x" * 5000)[:100], with_length(b"x" * 5000)[100:]], b"x" * 5000, 1),
+        ([OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nab", b"c\r\n0\r\n\r\n"], b"abc", 1),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n", with_length(b"abc")], b"abc", 1),
+        ([with_length(b"abc") + b"more"], b"abc", 0),
+        ([OK + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc"], b"abc", 0),
+    ],
+)
+def test_an_answer_is_taken_in_whatever_pieces_it_comes(pieces, body, kept):
+    with answering((pieces, True)) as (port, received):
+        client = Client(port)
+        answer = client.ask("PUT", body=b"sent" * 1000, most=10_000)
+        assert (answer.status, answer.body) == (200, body)
+        assert received[0][1] == b"sent" * 1000
+        assert client.idle == kept
+        client.pool.close()
+
+
+def test_an_answer_without_a_length_ends_with_the_connection():
+    with answering(([OK + b"\r\n", b"abc", b"def"], True)) as (port, _):
+        client = Client(port)
+        assert client.ask().body == b"abcdef"
+        assert client.idle == 0
+
+
+@pytest.mark.parametrize(
+    ("pieces", "error"),
+    [
+        ([with_length(b"abc", 10)], DamagedInTransitError),
+        ([OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nab"], DamagedInTransitError),
+        ([with_length(b"x" * 1001)], ProtocolError),
+        ([OK + b"\r\n" + b"x" * 1001], ProtocolError),
+        ([OK + b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"x" * 1001], ProtocolError),
+        ([b"nonsense\r\n\r\n"], ProtocolError),
+        ([OK], ConnectionLostError),
+        ([], ConnectionLostError),
+    ],
+)
+def test_what_is_no_whole_answer_is_an_error_and_its_connection_is_closed(pieces, error):
+    with answering((pieces, True)) as (port, _):
+        client = Client(port)
+        with pytest.raises(error):
+            client.ask()
+        assert client.idle == 0
+
+
+def test_a_connection_is_used_again_and_one_that_went_away_is_replaced():
+    body = [with_length(b"abc")]
+    with answering((body, False), (body, False), ([], True), (body, True)) as (port, received):
+        client = Client(port)
+        assert client.ask().body == client.ask().body == b"abc"
+        [connection] = client.pool._idle[Address.of(client.url), Tls()]
+        # It goes away with the next request, as if it had been idle too long.
+        assert client.ask().body == b"abc"
+        assert connection.sock.fileno() == -1
+        assert len(received) == 4
+        client.pool.close()
+
+
+def test_a_long_body_goes_when_the_peer_takes_it():
+    with answering(([with_length(b"")], True)) as (port, received):
+        client = Client(port)
+        body = bytes(range(256)) * 40_000
+        assert client.ask("PUT", body=body).ok
+        assert received[0][1] == body
+        client.pool.close()
+
+
+def test_what_stops_while_a_connection_is_opened_leaves_none():
+    with answering(([], True)) as (port, _):
+        client = Client(port)
+        request = Request("GET", client.url, {})
+        room = memoryview(bytearray(1000))
+        steps = exchange_in_steps(request, client.pool, Tls(), None, room=room, connect_timeout=5)
+        opening = next(steps)
+        opening.run()
+        opened = opening.result()
+        assert isinstance(opened, Connection)
+        with pytest.raises(ConnectionLostError, match="interrupted"):
+            steps.throw(ConnectionLostError("interrupted"))
+        assert opened.sock.fileno() == -1
+        with pytest.raises(ConnectionLostError):
+            client.ask()
+
+
+def test_over_tls():
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    answers = [([with_length(b"y" * 50_000)[:20_000], with_length(b"y" * 50_000)[20_000:]], False)]
+    with answering(*answers * 3, context=server) as (port, received):
+        client = Client(port, trusting)
+        for _ in range(3):
+            answer = client.ask("PUT", body=b"z" * 3_000_000, most=50_000)
+            assert answer.body == b"y" * 50_000
+        assert [len(body) for _, body in received] == [3_000_000] * 3
+        assert client.idle == 1
+        client.pool.close()
