@@ -210,9 +210,14 @@ async def test_files_of_one_ssh_server_are_copied_by_it(sshd, copied, passed_by_
 
 
 @pytest.mark.servers
-async def test_an_ssh_server_without_copies_gets_the_bytes(rclone_ssh, copied, passed_by_ssh):
-    put_on_disk(rclone_ssh.folder)
+async def test_an_ssh_server_without_copies_gets_the_bytes(
+    rclone_ssh, copied, passed_by_ssh, tmp_path
+):
+    put_on_disk(tmp_path)
     url = rclone_ssh.url.rstrip("/")
+    # By itself: it remembers which folders it has.
+    await copied(rclone_ssh.environ, f"{tmp_path}/copies from/", f"{url}/copies from/")
+    passed_by_ssh.update(read=0, written=0)
     report, _ = await copied(rclone_ssh.environ, f"{url}/copies from/", f"{url}/copies to/d/")
     assert len(report.done) == 3
     assert passed_by_ssh["written"] == len(SMALL) + len(LARGE)
