@@ -85,7 +85,7 @@ class Quick(Protocol):
         """Do as `Mover.exchange` does; the body of the answer is always kept."""
         ...
 
-    async def run(self, steps: Steps[None], moved: Callable[[], int]) -> None:
+    async def run(self, steps: Steps[None], moved: Callable[[], float]) -> None:
         """Have the thread do something; StalledError if `moved` stands still.
 
         When cancelled, ConnectionLostError is raised where the steps wait, and
@@ -125,8 +125,8 @@ class BatchWriter(Protocol):
         """Write an object; return its checksum if the store says one."""
         ...
 
-    def finish(self) -> Steps[Mapping[str, TransferError]]:
-        """Make what was written last and be seen; return what of it could not."""
+    def finish(self, wanted: Callable[[], bool]) -> Steps[Mapping[str, TransferError]]:
+        """Make what was written last and be seen, if it is wanted; return what of it could not."""
         ...
 
 

@@ -130,6 +130,7 @@ class _Writer:
         self._together = together
         self._nonce = secrets.token_hex(12)
         self._written: list[_Written] = []
+        self._count = self._shown = 0
 
     def write(self, key: str, data: bytes, checksum: Checksum) -> Steps[Checksum | None]:
         del checksum
@@ -143,31 +144,39 @@ class _Writer:
             if folder not in self._folders:
                 make_folders(Path(folder), durable=self._folder.durable)
                 self._folders.add(folder)
-            name = temporary_name(f"{self._nonce}{len(self._written):08x}")
+            self._count += 1
+            name = temporary_name(f"{self._nonce}{self._count:08x}")
             written = _Written(key, folder, f"{folder}/{name}", path)
+            sync = self._folder.durable and not self._together
             fd = os.open(written.temporary, _WRITE, 0o666)
             try:
-                _write_fully(fd, data)
-                if self._folder.durable and not self._together:
-                    os.fsync(fd)
+                _write_and_close(fd, data, sync=sync)
             except BaseException:
                 _remove(written.temporary)
                 raise
-            finally:
-                os.close(fd)
         self._written.append(written)
 
-    def finish(self) -> Steps[dict[str, TransferError]]:
+    def finish(self, wanted: Callable[[], bool]) -> Steps[dict[str, TransferError]]:
+        try:
+            return (yield from self._finish(wanted))
+        finally:
+            for written in self._written[self._shown :]:
+                _remove(written.temporary)
+
+    def _finish(self, wanted: Callable[[], bool]) -> Steps[dict[str, TransferError]]:
         failed: dict[str, TransferError] = {}
         if self._folder.durable and self._together:
             few = len(self._written) <= _FEW
             sync = partial(self._each, failed, _sync_one) if few else partial(self._sync, failed)
             yield from aside(sync, steady=True)
+        if not wanted():
+            return failed  # it took so long that others do it
         show = partial(self._each, failed, _show)
         if self._files.slow:
             yield from aside(show, steady=True)
         else:
             show()
+        self._shown = len(self._written)
         if self._folder.durable:
             yield from aside(partial(self._sync_folders, failed), steady=True)
         return failed
@@ -187,8 +196,13 @@ class _Writer:
             self._each(failed, _sync_one)
             return
         # Folders of a tree may lie on different file systems.
-        folders = {written.folder for written in self._written}
-        devices = {Path(folder).stat().st_dev: folder for folder in folders}
+        devices: dict[int, str] = {}
+        for folder in {written.folder for written in self._written}:
+            try:
+                devices[Path(folder).stat().st_dev] = folder
+            except OSError as gone:
+                inside = [written for written in self._written if written.folder == folder]
+                failed |= {written.key: _given_up(written, gone) for written in inside}
         for folder in devices.values():
             error = _sync_all_of(folder, syncfs)
             if error is not None:
@@ -221,10 +235,16 @@ def _given_up(written: _Written, error: OSError) -> TransferError:
     return translated(error, "write", written.path)
 
 
-def _write_fully(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+def _write_and_close(fd: int, data: bytes, *, sync: bool) -> None:
+    """Write all of a file; closing may tell of an error too."""
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        if sync:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _sync_one(written: _Written) -> None:

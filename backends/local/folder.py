@@ -43,6 +43,8 @@ class LocalFolder:
             check_key(key)
             with local_errors("look at", key):
                 self._refuse_links(key)
+        if "\0" in key:
+            raise BadKeyError(f"{key!r} has a NUL byte")
         if is_ours(key.rpartition("/")[2]):
             raise BadKeyError(f"{key!r}: names like this are reserved for unfinished transfers")
         return f"{self._root_text}{key}"

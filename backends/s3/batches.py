@@ -11,6 +11,8 @@ from transfer.quick import quick_of
 from transfer.store import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backends.s3.bucket import S3Bucket
     from transfer.checksums import Algorithm, Checksum
     from transfer.errors import TransferError
@@ -112,6 +114,7 @@ class _Writer:
         answer = yield from self._wire.send(what, signed, dict(signed.headers), body=data, most=0)
         return s3_checksums.of_headers(answer.headers)
 
-    def finish(self) -> Steps[dict[str, TransferError]]:
+    def finish(self, wanted: Callable[[], bool]) -> Steps[dict[str, TransferError]]:
+        del wanted
         yield from ()
         return {}

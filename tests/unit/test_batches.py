@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
 from collections import deque
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -23,10 +25,8 @@ from transfer.errors import AccessError, ConnectionLostError
 from transfer.locations import Location
 from transfer.model import Intent, Verified
 from transfer.planner import Plan
+from transfer.quick import Aside
 from transfer.retries import RetryPolicy
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WORKERS = 2
 
@@ -72,13 +72,14 @@ async def test_all_arrive_and_nothing_else_is_left(bench: Bench):
     contents = {f"d{n % 3}/f{n}": os.urandom(n * 7) for n in range(20)}
     batch = Batch(deque([await bench.small(key, data) for key, data in contents.items()]))
     await bench.carry(batch)
-    assert [c.small.item.info.key for c in batch.arrived] == list(contents)
-    assert batch.remaining == []
+    arrived, remaining = batch.end()
+    assert [c.small.item.info.key for c in arrived] == list(contents)
+    assert remaining == []
     assert batch.size == sum(map(len, contents.values()))
     assert names_in(bench.there) == sorted(contents)
     for key, data in contents.items():
         assert (bench.there / key).read_bytes() == data
-    done = batch.arrived[3].result()
+    done = arrived[3].result()
     assert (done.size, done.parts, done.verified) == (21, 0, Verified.CONTENT)
     assert done.checksum is not None
 
@@ -93,8 +94,9 @@ async def test_what_was_changed_since_it_was_listed_is_left(bench: Bench):
     (bench.here / "other").replace(bench.here / "d")
     batch = Batch(deque(smalls))
     await bench.carry(batch)
-    assert [c.small.item.info.key for c in batch.arrived] == ["e"]
-    assert [small.item.info.key for small in batch.remaining] == ["a", "b", "c", "d"]
+    arrived, remaining = batch.end()
+    assert [c.small.item.info.key for c in arrived] == ["e"]
+    assert [small.item.info.key for small in remaining] == ["a", "b", "c", "d"]
     assert names_in(bench.there) == ["e"]
 
 
@@ -104,7 +106,7 @@ async def test_what_cannot_be_written_is_left_and_what_was_there_stays(bench: Be
     (bench.there / "c").write_bytes(b"old")
     batch = Batch(deque(smalls))
     await bench.carry(batch)
-    assert [small.item.info.key for small in batch.remaining] == ["b"]
+    assert [small.item.info.key for small in batch.end()[1]] == ["b"]
     assert names_in(bench.there) == ["a", "c", "d", "e"]
     assert (bench.there / "c").read_bytes() == b"new"
 
@@ -125,7 +127,7 @@ async def test_nothing_has_its_name_before_the_batch_is_synced(bench: Bench):
     [name] = names_in(bench.there)
     assert name.startswith(".transfer-")
     assert (await bench.target.scan("")).objects == ()
-    assert await anyio.to_thread.run_sync(go_through, writer.finish()) == {}
+    assert await anyio.to_thread.run_sync(go_through, writer.finish(lambda: True)) == {}
     assert names_in(bench.there) == ["a"]
 
 
@@ -153,8 +155,8 @@ async def test_order_is_sync_rename_folder(
     await bench.carry(batch)
     if answer == -1:
         assert steps == ["all", "folder"]
-        assert batch.arrived == []
-        assert len(batch.remaining) == 6
+        arrived, remaining = batch.end()
+        assert (arrived, len(remaining)) == ([], 6)
         assert names_in(bench.there) == []
     else:
         assert steps == (["all"] if answer == 0 else ["file"] * 6) + ["folder"]
@@ -175,7 +177,7 @@ class Failing:
         if len(self.keys) == self.at + 1:
             raise self.error
 
-    def finish(self):
+    def finish(self, wanted):
         yield from ()
         return {}
 
@@ -186,8 +188,90 @@ async def test_a_server_in_trouble_is_left_alone_but_one_that_refuses_is_not(ben
         reader = await bench.source.batches.reader()
         assert reader is not None
         await anyio.to_thread.run_sync(go_through, batch.run(reader, Failing(error, 2)))
-        assert len(batch.arrived) == carried
-        assert len(batch.arrived) + len(batch.remaining) == 5
+        arrived, remaining = batch.end()
+        assert len(arrived) == carried
+        assert len(arrived) + len(remaining) == 5
+
+
+async def test_what_is_given_up_while_it_is_held_up_is_lost_nowhere_and_changes_nothing(
+    bench: Bench,
+):
+    """A thread that a disk or a name server holds up cannot be stopped: others do its work."""
+    batch = Batch(deque([await bench.small(name, b"old") for name in "abc"]))
+    reader = await bench.source.batches.reader()
+    writer = await bench.target.batches.writer(Intent(None))
+    assert reader is not None
+    assert writer is not None
+    writing = writer.write
+
+    def held_up(key, data, checksum):
+        if key == "b":
+            yield Aside(lambda: None)
+        return (yield from writing(key, data, checksum))
+
+    writer.write = held_up  # type: ignore[method-assign]
+    steps = batch.run(reader, writer)
+    assert isinstance(await anyio.to_thread.run_sync(next, steps), Aside)
+    arrived, remaining = batch.end()
+    assert arrived == []
+    assert sorted(small.item.info.key for small in remaining) == ["a", "b", "c"]
+    for name in "abc":
+        (bench.there / name).write_bytes(b"new")
+    await anyio.to_thread.run_sync(go_through, steps)
+    assert names_in(bench.there) == ["a", "b", "c"]
+    assert {(bench.there / name).read_bytes() for name in "abc"} == {b"new"}
+
+
+async def test_a_batch_that_finishes_is_alive_though_the_disk_takes_its_time(bench: Bench):
+    batch = Batch(deque([await bench.small("a", b"x")]))
+    assert batch.pulse == batch.pulse == 0
+    await bench.carry(batch)
+    assert batch.pulse < batch.pulse
+
+
+async def test_a_folder_that_is_gone_fails_only_its_own_files(bench: Bench):
+    names = [f"{folder}/{n}" for folder in ("x", "y") for n in range(4)]
+    batch = Batch(deque([await bench.small(name, b"x") for name in names]))
+    reader = await bench.source.batches.reader()
+    writer = await bench.target.batches.writer(Intent(None))
+    assert reader is not None
+    assert writer is not None
+    finishing = writer.finish
+
+    def finish(wanted):
+        shutil.rmtree(bench.there / "x")
+        return (yield from finishing(wanted))
+
+    writer.finish = finish  # type: ignore[method-assign]
+    await anyio.to_thread.run_sync(go_through, batch.run(reader, writer))
+    arrived, remaining = batch.end()
+    assert [c.small.item.info.key for c in arrived] == names[4:]
+    assert [small.item.info.key for small in remaining] == names[:4]
+    assert names_in(bench.there) == names[4:]
+
+
+async def test_a_failing_close_leaves_nothing_and_fails_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    """What a file system on a network says only then: quota, input or output."""
+    close, failing = os.close, [True]
+
+    def closing(fd: int) -> None:
+        written = str(Path(f"/proc/self/fd/{fd}").readlink()).startswith(str(bench.there))
+        close(fd)
+        if written and failing:
+            failing.pop()
+            raise OSError(errno.EDQUOT, "quota")
+
+    smalls = [await bench.small(name, b"x") for name in "abc"]
+    monkeypatch.setattr(os, "close", closing)
+    batch = Batch(deque(smalls))
+    await bench.carry(batch)
+    monkeypatch.undo()
+    arrived, remaining = batch.end()
+    assert [c.small.item.info.key for c in arrived] == ["b", "c"]
+    assert [small.item.info.key for small in remaining] == ["a"]
+    assert names_in(bench.there) == ["b", "c"]
 
 
 class Quick:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import threading
 from contextlib import contextmanager
 
@@ -98,6 +99,7 @@ def with_length(body, length=None):
         ([OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nab", b"c\r\n0\r\n\r\n"], b"abc", 1),
         ([b"HTTP/1.1 100 Continue\r\n\r\n", with_length(b"abc")], b"abc", 1),
         ([with_length(b"abc") + b"more"], b"abc", 0),
+        ([OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + OK], b"abc", 0),
         ([OK + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc"], b"abc", 0),
     ],
 )
@@ -193,3 +195,27 @@ def test_over_tls():
         assert [len(body) for _, body in received] == [3_000_000] * 3
         assert client.idle == 1
         client.pool.close()
+
+
+def test_success_before_all_was_sent_is_none_and_a_reset_is_no_end():
+    listener = socket.create_server(("127.0.0.1", 0))
+    answers = [with_length(b""), OK + b"\r\nhalf"]
+
+    def serve():
+        for answer in answers:
+            sock, _ = listener.accept()
+            sock.recv(100)
+            sock.sendall(answer)
+            threading.Event().wait(0.05)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    client = Client(listener.getsockname()[1])
+    with pytest.raises((DamagedInTransitError, ConnectionLostError)):
+        client.ask("PUT", body=bytes(20_000_000))
+    with pytest.raises(DamagedInTransitError):
+        client.ask("GET")
+    thread.join(10)
+    listener.close()

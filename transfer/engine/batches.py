@@ -10,10 +10,12 @@ is in trouble.
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from transfer.checksums import Algorithm, checksum_of, differ
 from transfer.engine.attempts import Lane
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     from transfer.quick import BatchReader, BatchWriter, Quick, Steps
     from transfer.store import Store
 
+T = TypeVar("T")
+
+# A disk may take so many seconds to write out what it holds, which may be other programs' too.
+_SYNC_PATIENCE = 900.0
 # Larger files show their progress, and are worth a thread's time of their own.
 SMALL = 256 * 1024
 # So few files that wait are done the long way, where each is shown by itself.
@@ -71,7 +77,8 @@ class Carried:
 class Batch:
     """Files between the same two stores, one after the other.
 
-    `steps` tells that it is alive, `size` how many bytes it has carried.
+    `size` is how many bytes it has carried. It runs in a thread, which may be held up so
+    long that it is given up: what `end` has returned once does not change any more.
     """
 
     def __init__(self, waiting: deque[Small]) -> None:
@@ -82,36 +89,51 @@ class Batch:
         self.size = 0
         self._carried: list[Carried] = []
         self._left: list[Small] = []
-        self._finished = False
+        self._lock = threading.Lock()
+        self._ended = self._finished = False
+        self._finishing = math.inf
 
     @property
-    def arrived(self) -> list[Carried]:
-        """What is there for good; nothing before the batch is finished."""
-        return self._carried if self._finished else []
+    def pulse(self) -> float:
+        """What changes while it is alive; a disk may take its time to write out what it holds."""
+        finishing = 0 < time.monotonic() - self._finishing < _SYNC_PATIENCE
+        return time.monotonic() if finishing else self.steps
 
-    @property
-    def remaining(self) -> list[Small]:
-        """What is still to be done, the long way."""
-        carried = [] if self._finished else [c.small for c in self._carried]
-        return [*carried, *self._left, *self.waiting]
+    def end(self) -> tuple[list[Carried], list[Small]]:
+        """Return what is there for good, and what is still to be done, the long way."""
+        with self._lock:
+            self._ended = True
+            if self._finished:
+                return list(self._carried), [*self._left, *self.waiting]
+            return [], [*(c.small for c in self._carried), *self._left, *self.waiting]
 
     def run(self, reader: BatchReader, writer: BatchWriter) -> Steps[None]:
         """Carry all of them; what did not work is left."""
-        while self.waiting:
-            small = self.waiting.popleft()
+        while self.waiting and not self._ended:
+            small = self.waiting[0]
             try:
-                yield from self._carry(small, reader, writer)
+                carried = yield from self._carry(small, reader, writer)
             except TransferError as error:
-                self._left.append(small)
+                self._move(self._left, small)
                 if isinstance(error, StoreError) and error.retryable:
                     break
+            else:
+                self._move(self._carried, carried)
             self.steps += 1
-        failed = yield from writer.finish()
-        self._left += [c.small for c in self._carried if c.small.item.target.key in failed]
-        self._carried = [c for c in self._carried if c.small.item.target.key not in failed]
-        self._finished = True
+        self._finishing = time.monotonic()
+        failed = yield from writer.finish(lambda: not self._ended)
+        with self._lock:
+            self._left += [c.small for c in self._carried if c.small.item.target.key in failed]
+            self._carried = [c for c in self._carried if c.small.item.target.key not in failed]
+            self._finished = True
 
-    def _carry(self, small: Small, reader: BatchReader, writer: BatchWriter) -> Steps[None]:
+    def _move(self, to: list[T], what: T) -> None:
+        """Have the first of those that wait in another list, and never in neither."""
+        with self._lock:
+            self.waiting.popleft()
+            to.append(what)
+
+    def _carry(self, small: Small, reader: BatchReader, writer: BatchWriter) -> Steps[Carried]:
         began = time.monotonic()
         data, known = yield from reader.read(small.item.info)
         algorithm = writer.algorithm or (known.algorithm if known else Algorithm.CRC32C)
@@ -125,7 +147,7 @@ class Batch:
         )
         proved = verdict(small.item.target, evidence)
         self.size += len(data)
-        self._carried.append(Carried(small, moved, proved, time.monotonic() - began))
+        return Carried(small, moved, proved, time.monotonic() - began)
 
 
 class Batches:
@@ -215,16 +237,16 @@ class Batches:
         reader, writer = await source.reader(), await target.writer(intent)
         if reader is not None and writer is not None:
             try:
-                await self._quick.run(batch.run(reader, writer), lambda: batch.steps)
+                await self._quick.run(batch.run(reader, writer), lambda: batch.pulse)
             except StalledError:
                 # It may be a disk, and so the thread of all batches, that does not answer.
                 self._held_up = True
                 raise
 
-    def done(self, batch: Batch, attempts: Attempts) -> None:
-        """Take note of the end of a batch."""
+    def done(self, batch: Batch, attempts: Attempts, *, arrived: bool) -> None:
+        """Take note of the end of a batch, of which something may have arrived."""
         self._running -= 1
-        if batch.arrived:
+        if arrived:
             attempts.heard(_lane(batch))
 
 

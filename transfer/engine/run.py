@@ -312,16 +312,17 @@ class Run:
         finally:
             self._carrying.discard(batch)
             self._odometer.left(batch.size)
-            for carried in batch.arrived:
+            arrived, remaining = batch.end()
+            for carried in arrived:
                 result = carried.result()
                 self._settled_bytes += result.size
                 item = carried.small.item
                 self._publish(FileStarted(str(item.source), str(item.target), result.size, 0))
                 self._publish(result)
                 self.report.done.append(result)
-            self._batches.done(batch, self._attempts)
+            self._batches.done(batch, self._attempts, arrived=bool(arrived))
             self._bell.ring()
-        for small in batch.remaining:
+        for small in remaining:
             self._begin_small(small)
 
     def _begin_small(self, small: Small) -> None:

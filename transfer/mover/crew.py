@@ -26,6 +26,7 @@ class Crew:
         self._lock = threading.Lock()
         self._threads = 0
         self._idle = 0
+        self._closed = False
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Run a function; the future has its result, or what it raised."""
@@ -40,18 +41,21 @@ class Crew:
                 future.set_exception(error)
 
         with self._lock:
-            if self._idle:
+            if self._idle and not self._closed:
                 self._idle -= 1
             else:
                 self._threads += 1
                 name = f"transfer-{self._threads}"
                 threading.Thread(target=self._loop, name=name, daemon=True).start()
-        self._work.put(run)
+            self._work.put(run)
+            if self._closed:  # whoever is late has a thread for once
+                self._work.put(None)
         return future
 
     def close(self) -> None:
         """Let the threads end, each when its work is done."""
         with self._lock:
+            self._closed = True
             for _ in range(self._threads):
                 self._work.put(None)
 

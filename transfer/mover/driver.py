@@ -65,6 +65,7 @@ class Driver:
     def submit(self, steps: Steps[None]) -> Job:
         """Begin something; called from any thread."""
         job = Job(steps, self)
+        job.future.set_running_or_notify_cancel()  # from now on only it says how it ends
         with self._lock:
             self._jobs += 1
             if self._thread is None:

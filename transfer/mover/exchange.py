@@ -39,6 +39,8 @@ _LAST = 64 * 1024
 # Whoever has a buffer goes on with it while more has arrived, for so many seconds at most:
 # what fewer connections bring at a time is still in the processor's caches.
 _HELD = 0.1
+# Not every system can be told that more is to come.
+_MORE: int = getattr(socket, "MSG_MORE", 0)
 _AGAIN = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 _BUFFERS = threading.local()
@@ -145,7 +147,7 @@ class Exchange:
             connection.sock.sendall(head + last)
             self._tally.advance(len(last))
             return True
-        connection.sock.sendall(head, *(() if connection.encrypted else (socket.MSG_MORE,)))
+        connection.sock.sendall(head, *(() if connection.encrypted else (_MORE,)))
         stop = size - _LAST
         by_kernel = not connection.encrypted and not self._tally.hashes
         slices = (
@@ -306,6 +308,7 @@ class _Body:
         self._head = head
         self._rest = rest
         self._left: int | None = None
+        self._broken = False
         self.complete = False
         self.overrun = False
 
@@ -337,7 +340,7 @@ class _Body:
                 with self._buffer(tally) as buffer:
                     found = yield from self._arriving(buffer, tally)
         # Without a length, the end of the connection is the end of the body.
-        self.complete = not self._left
+        self.complete = not self._left and not (self._left is None and self._broken)
 
     def _arriving(
         self, buffer: memoryview, tally: Tally | None
@@ -366,7 +369,7 @@ class _Body:
             try:
                 found = self._connection.take(room[filled:])
             except OSError:
-                found = 0
+                found, self._broken = 0, True
             if not found:
                 break
             filled += found
@@ -381,7 +384,7 @@ class _Body:
                     tally.advance(len(piece))
                 yield memoryview(piece)
             if chunked.complete:
-                self.complete = True
+                self.complete, self.overrun = True, chunked.overrun
                 return
             try:
                 data = self._connection.receive(_buffer()[:RECEIVED_AT_ONCE])

@@ -120,17 +120,22 @@ class HeadReader:
 
 
 class ChunkedBody:
-    """Takes a chunked body apart."""
+    """Takes a chunked body apart; `overrun` tells that something came behind it."""
 
     def __init__(self, head: Head) -> None:
         self._pieces: list[bytes] = []
-        self.complete = False
+        self.complete = self.overrun = False
         self._parser = httptools.HttpResponseParser(self)
         self._parser.feed_data(_chunked_head(head))
 
     def on_body(self, data: bytes) -> None:
         """Called by the parser."""
-        self._pieces.append(data)
+        if not self.complete:
+            self._pieces.append(data)
+
+    def on_message_begin(self) -> None:
+        """Called by the parser: for the body's own head, and for what is behind it."""
+        self.overrun = self.complete
 
     def on_message_complete(self) -> None:
         """Called by the parser."""

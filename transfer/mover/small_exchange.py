@@ -86,6 +86,10 @@ def _exchange(
             raise lost(request, connection, broken, begun=begun)
         begun = True
         head = reader.feed(data)
+    if broken is not None and 200 <= head.status < 300:
+        raise DamagedInTransitError(
+            f"the server answered {head.status} before it had all of the request"
+        )
     body, rest = yield from _body(head, reader.rest, line, request.most)
     ends = head.chunked or head.length is not None
     reusable = broken is None and head.keep_alive and ends and not rest
@@ -95,24 +99,25 @@ def _exchange(
 def _body(head: Head, data: bytes, line: _Line, most: int) -> Steps[tuple[bytes, bytes]]:
     """Return the body of an answer, and what came behind it."""
     if head.chunked:
-        body = yield from _chunks(head, data, line, most)
-        return body, b""
+        return (yield from _chunks(head, data, line, most))
     _check_size(head.length or 0, most)
     if head.length is not None and len(data) >= head.length:
         return data[: head.length], data[head.length :]
     kept = bytearray(data)
     while head.length is None or len(kept) < head.length:
-        data = yield from line.receive_or_end()
-        if not data:
+        more = yield from line.receive_or_end()
+        if more is None and head.length is None:
+            raise DamagedInTransitError("the connection broke before the end of the answer")
+        if not more:
             break
-        kept += data
+        kept += more
         _check_size(min(len(kept), head.length or len(kept)), most)
     if head.length is not None and len(kept) < head.length:
         raise DamagedInTransitError("the answer broke off")
     return bytes(kept[: head.length]), bytes(kept[head.length :] if head.length else b"")
 
 
-def _chunks(head: Head, data: bytes, line: _Line, most: int) -> Steps[bytes]:
+def _chunks(head: Head, data: bytes, line: _Line, most: int) -> Steps[tuple[bytes, bytes]]:
     chunked = ChunkedBody(head)
     kept = bytearray()
     while True:
@@ -120,10 +125,11 @@ def _chunks(head: Head, data: bytes, line: _Line, most: int) -> Steps[bytes]:
             kept += piece
         _check_size(len(kept), most)
         if chunked.complete:
-            return bytes(kept)
-        data = yield from line.receive_or_end()
-        if not data:
+            return bytes(kept), b"more" if chunked.overrun else b""
+        more = yield from line.receive_or_end()
+        if not more:
             raise DamagedInTransitError("the answer broke off")
+        data = more
 
 
 def _check_size(size: int, most: int) -> None:
@@ -168,9 +174,9 @@ class _Line:
         yield self._readable
         return (yield from self.receive())
 
-    def receive_or_end(self) -> Steps[bytes]:
-        """Do as `receive` does; a connection that breaks is the end too."""
+    def receive_or_end(self) -> Steps[bytes | None]:
+        """Do as `receive` does; None is a connection that broke."""
         try:
             return (yield from self.receive())
         except OSError:
-            return b""
+            return None

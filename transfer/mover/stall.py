@@ -24,12 +24,12 @@ class StallWatch:
     `stalled` tells afterwards whether it did. Use as a context manager, in a task.
     """
 
-    def __init__(self, moved: Callable[[], int], limit: Callable[[], float]) -> None:
+    def __init__(self, moved: Callable[[], float], limit: Callable[[], float]) -> None:
         self._moved = moved
         self._limit = limit
         self._scope = anyio.CancelScope()
         self._timer: asyncio.TimerHandle | None = None
-        self._seen = -1
+        self._seen: float = -1
         self._since = 0.0
         self._rang = False
 

@@ -119,7 +119,7 @@ class ThreadMover:
             error.message = f"{request.method} {redact(request.url)}: {error.message}"
             raise
 
-    async def run(self, steps: Steps[None], moved: Callable[[], int]) -> None:
+    async def run(self, steps: Steps[None], moved: Callable[[], float]) -> None:
         """Have one thread do something, among other things; see `Quick`."""
         limit = self._settings.stall_timeout
         done = False
