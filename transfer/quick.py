@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
     import socket
@@ -55,7 +55,7 @@ class Aside(Generic[T]):
         """Return what it returned, or raise what it raised."""
         if self._error is not None:
             raise self._error
-        return self._found  # type: ignore[return-value]  # it has been run
+        return cast("T", self._found)  # it has been run
 
     def drop(self, close: Callable[[T], None]) -> None:
         """Close what it returned, which nobody wants any more."""
@@ -64,7 +64,7 @@ class Aside(Generic[T]):
 
 
 # Something to do: it yields what it has to wait for, and ends with a result.
-Steps: TypeAlias = Generator[Ready | Aside, None, T]  # type: ignore[type-arg]  # of any result
+Steps: TypeAlias = Generator[Ready | Aside[Any], None, T]
 
 
 def aside(action: Callable[[], T], *, steady: bool = False) -> Steps[T]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from backends.server_copies import ServerCopies
-from backends.sftp.errors import sftp_errors
+from backends.sftp.errors import sftp_errors, translated
 from transfer.errors import SourceChangedError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # A server does nothing else on a connection while it copies: others there wait so long.
 _SLICE = 8 << 20
+# What is said by servers that have it, and by which it is forbidden.
+_REFUSALS = (asyncssh.SFTPOpUnsupported, asyncssh.SFTPPermissionDenied)
 
 
 class SftpCopies(ServerCopies):
@@ -40,7 +42,10 @@ class SftpCopies(ServerCopies):
         origin = self.usable(source)
         if origin is None or not session.copies:
             return False
-        return await self.made(origin, self._copy(session, origin, opened, start, tally)) or False
+        copied = await self.made(origin, self._copy(session, origin, opened, start, tally))
+        if copied is None:
+            tally.restart()
+        return copied is not None
 
     async def _copy(
         self, session: Session, origin: Origin, opened: OpenedFile, start: int, tally: Tally
@@ -58,5 +63,7 @@ class SftpCopies(ServerCopies):
                         raise SourceChangedError(
                             f"{self._prefix}{origin.place} became shorter while it was copied"
                         ) from None
+                    except _REFUSALS as error:
+                        raise translated(error, f"copy {self._prefix}{origin.place}") from error
                 tally.skip(size)
         return True

@@ -210,6 +210,26 @@ async def test_files_of_one_ssh_server_are_copied_by_it(sshd, copied, passed_by_
 
 
 @pytest.mark.servers
+async def test_an_ssh_server_that_forbids_copies_gets_the_bytes(
+    sshd, copied, passed_by_ssh, monkeypatch
+):
+    """OpenSSH does not offer what it forbids; others do, so the refusal is made up here."""
+    asked = []
+
+    async def forbidden(*_):
+        asked.append(1)
+        raise asyncssh.SFTPPermissionDenied("no")
+
+    monkeypatch.setattr(asyncssh.SFTPClient, "remote_copy", forbidden)
+    (sshd.folder / "forbidden").write_bytes(LARGE)
+    url = f"{sshd.url}/forbidden"
+    report, _ = await copied(sshd.environ, url, f"{url} copy")
+    assert asked
+    assert report.moved == passed_by_ssh["written"] == len(LARGE)
+    assert (sshd.folder / "forbidden copy").read_bytes() == LARGE
+
+
+@pytest.mark.servers
 async def test_an_ssh_server_without_copies_gets_the_bytes(
     rclone_ssh, copied, passed_by_ssh, tmp_path
 ):
