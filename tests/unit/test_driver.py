@@ -52,9 +52,9 @@ def test_each_goes_on_when_its_socket_can_and_all_are_in_one_thread(driver, pair
     seen = []
     jobs = [driver.submit(receiving(here, seen, count=3)) for here, _ in ends]
     for _ in range(3):
+        wanted = len(seen) + 1
         for number, (_, there) in enumerate(ends):
             there.send(b"%d" % number)
-        wanted = len(seen) + 1
         while len(seen) < wanted:
             time.sleep(0.001)
     for number, (_, there) in enumerate(ends):

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from transfer.mover.http1 import Address
 
-BUFFER = MIB
 # A peer that closes idle connections does so after this long at the earliest.
 IDLE_LIMIT = 15.0
 # Read at once of a head, which may have some of the body behind it.
@@ -55,12 +54,14 @@ _SILENCE = {
 _AT_ONCE = struct.pack("ii", 1, 0)
 _FIRST_SLICE = 256 * 1024
 _LARGEST_SLICE = 4 * MIB
+_LEAST_APPETITE = 64 * 1024
 
 
 class Connection:
     """A socket; `fresh` until the first answer has come over it.
 
-    `encrypted`: bytes must pass through TLS, so that the kernel cannot send files by itself.
+    `encrypted`: bytes pass through TLS, which wants all of a buffer or nothing. `slow`: it
+    has let somebody wait. `appetite`: how many bytes it is worth while to offer at once.
     """
 
     def __init__(self, sock: socket.socket, address: Address) -> None:
@@ -70,7 +71,8 @@ class Connection:
         self.idle_since = 0.0
         self._lock = threading.Lock()
         self._closed = False
-        self._slow = False
+        self.slow = False
+        self.appetite = _FIRST_SLICE
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._early = b""
@@ -176,15 +178,36 @@ class Connection:
         """Tell whether an idle connection may be used again."""
         return time.monotonic() - self.idle_since < IDLE_LIMIT and not self.answering()
 
+    def send_some(self, piece: memoryview) -> int:
+        """Hand over as much as is taken without waiting; not for encrypted ones."""
+        try:
+            sent = self.sock.send(piece, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        # What is read in vain costs as much as what is sent.
+        if sent == len(piece):
+            self.appetite = min(max(self.appetite, 2 * sent), _LARGEST_SLICE)
+        else:
+            self.appetite = min(self.appetite, max(2 * sent, _LEAST_APPETITE))
+        return sent
+
+    def wait_to_send(self) -> None:
+        """Wait until more can be sent, or an answer has come."""
+        began = time.monotonic()
+        self._poll.modify(self.sock, select.POLLIN | select.POLLOUT)
+        self._poll.poll()
+        self._poll.modify(self.sock, select.POLLIN)
+        self.took(time.monotonic() - began)
+
     def took(self, seconds: float) -> None:
         """Learn how long a slice has taken to be handed over."""
-        if seconds > _SLOW and not self._slow:
-            self._slow = True
+        if seconds > _SLOW and not self.slow:
+            self.slow = True
             self._keep_unsent(_UNSENT)
 
     def send_last(self, data: bytes) -> None:
         """Send the end of a body, once little of the rest is unsent: before, it is not done."""
-        if self._slow:
+        if self.slow:
             self.sock.sendall(data)
             return
         self._keep_unsent(_UNSENT)

@@ -1,30 +1,28 @@
 """One HTTP exchange from beginning to end, in a thread: the fast byte path.
 
-A body that only has to be counted is sent by the kernel (`sendfile`); one that
-is hashed, or encrypted, passes through one buffer that is used again. An answer
-goes from the socket into that buffer and from there to its place in the file.
-The last bytes of a source are held back until it was seen to be unchanged.
+How a body from a file is sent is in `sending`. An answer goes from the socket
+into a buffer that is used again, and from there to its place in the file.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
-from transfer.files import local_errors, read_exactly
-from transfer.mover.connection import BUFFER, RECEIVED_AT_ONCE, Connection, SliceSize
+from transfer.mover.buffers import HELD, own_buffer
+from transfer.mover.connection import RECEIVED_AT_ONCE, Connection
 from transfer.mover.http1 import Address, ChunkedBody, Head, HeadReader, request_head
 from transfer.mover.ranges import check_placement, range_header
+from transfer.mover.sending import send_source
 from transfer.store import Response
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
     from contextlib import AbstractContextManager
 
     from transfer.mover.buffers import Buffers
@@ -32,18 +30,7 @@ if TYPE_CHECKING:
     from transfer.store import Extent, Request, Tls
     from transfer.tally import Tally
 
-# A body of this size travels with its head, in one packet or few.
-_WITH_HEAD = 64 * 1024
-# Held back until the source was checked.
-_LAST = 64 * 1024
-# Whoever has a buffer goes on with it while more has arrived, for so many seconds at most:
-# what fewer connections bring at a time is still in the processor's caches.
-_HELD = 0.1
-# Not every system can be told that more is to come.
-_MORE: int = getattr(socket, "MSG_MORE", 0)
 _AGAIN = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-
-_BUFFERS = threading.local()
 
 
 class Exchange:
@@ -115,7 +102,7 @@ class Exchange:
             return not self._interrupted
 
     def _exchange(self, connection: Connection, buffers: Buffers) -> tuple[Response, bool]:
-        sent, broken = self._send(connection)
+        sent, broken = self._send(connection, buffers)
         head, reader = self._receive_head(connection, broken)
         body = _Body(connection, buffers, head, reader.rest)
         if self._sink is not None and 200 <= head.status < 300:
@@ -128,7 +115,7 @@ class Exchange:
 
     # --- sending
 
-    def _send(self, connection: Connection) -> tuple[bool, OSError | None]:
+    def _send(self, connection: Connection, buffers: Buffers) -> tuple[bool, OSError | None]:
         """Send head and body; tell whether all of it went, and what kept it from going."""
         request, source = self._request, self._source
         head = whole_head(request, source)
@@ -136,76 +123,9 @@ class Exchange:
             if source is None:
                 connection.sock.sendall(head + request.body)
                 return True, None
-            return self._send_source(connection, head, source), None
+            return send_source(connection, buffers, head, source, self._tally), None
         except OSError as error:
             return False, error
-
-    def _send_source(self, connection: Connection, head: bytes, source: Extent) -> bool:
-        size = source.span.size
-        if size <= _WITH_HEAD:
-            last = self._last(source, 0)
-            connection.sock.sendall(head + last)
-            self._tally.advance(len(last))
-            return True
-        connection.sock.sendall(head, *(() if connection.encrypted else (_MORE,)))
-        stop = size - _LAST
-        by_kernel = not connection.encrypted and not self._tally.hashes
-        slices = (
-            self._by_kernel(connection, source, stop)
-            if by_kernel
-            else (self._by_buffer(connection, source, stop))
-        )
-        for _ in slices:
-            if connection.answering():
-                return False  # an answer before the end: there is no use in going on
-        last = self._last(source, stop)
-        connection.send_last(last)
-        self._tally.advance(len(last))
-        return True
-
-    def _by_kernel(self, connection: Connection, source: Extent, stop: int) -> Iterator[None]:
-        offset, slices = 0, SliceSize()
-        while offset < stop:
-            began = time.monotonic()
-            count = connection.send_slice(
-                source.fd, source.span.start + offset, min(slices.size, stop - offset)
-            )
-            if not count:
-                read_exactly(source.fd, 1, source.span.start + offset)  # says how it ended
-            took = time.monotonic() - began
-            slices.adapt(took)
-            connection.took(took)
-            offset += count
-            self._tally.advance(count)
-            yield
-
-    def _by_buffer(self, connection: Connection, source: Extent, stop: int) -> Iterator[None]:
-        buffer, offset, slices = _buffer(), 0, SliceSize()
-        while offset < stop:
-            size = min(slices.size, len(buffer), stop - offset)
-            with local_errors("read", "the source"):
-                count = os.preadv(source.fd, [buffer[:size]], source.span.start + offset)
-                if not count:
-                    read_exactly(source.fd, 1, source.span.start + offset)
-            piece = buffer[:count]
-            self._tally.hash(piece)
-            began = time.monotonic()
-            connection.sock.sendall(piece)
-            took = time.monotonic() - began
-            slices.adapt(took)
-            connection.took(took)
-            offset += len(piece)
-            self._tally.advance(len(piece))
-            yield
-
-    def _last(self, source: Extent, offset: int) -> bytes:
-        """Return the last bytes of the source, once it was seen to be unchanged."""
-        with local_errors("read", "the source"):
-            data = read_exactly(source.fd, source.span.size - offset, source.span.start + offset)
-        if source.check is not None:
-            source.check()
-        self._tally.hash(data)
-        return data
 
     # --- receiving
 
@@ -213,7 +133,7 @@ class Exchange:
         self, connection: Connection, broken: OSError | None
     ) -> tuple[Head, HeadReader]:
         reader = HeadReader(self._request.method)
-        room = _buffer()[:RECEIVED_AT_ONCE]
+        room = own_buffer()[:RECEIVED_AT_ONCE]
         begun = False
         while True:
             try:
@@ -337,7 +257,7 @@ class _Body:
             while self._left != 0 and found != 0:
                 if found is None:
                     self._connection.wait(self._left)
-                with self._buffer(tally) as buffer:
+                with self._room(tally) as buffer:
                     found = yield from self._arriving(buffer, tally)
         # Without a length, the end of the connection is the end of the body.
         self.complete = not self._left and not (self._left is None and self._broken)
@@ -346,7 +266,7 @@ class _Body:
         self, buffer: memoryview, tally: Tally | None
     ) -> Generator[memoryview, None, int | None]:
         """Yield what has arrived, while there is more; return how the last look ended."""
-        enough = time.monotonic() + _HELD
+        enough = time.monotonic() + HELD
         while True:
             filled, found = self._fill(buffer if self._left is None else buffer[: self._left])
             if tally is not None:
@@ -357,9 +277,9 @@ class _Body:
             if self._left == 0 or not found or time.monotonic() > enough:
                 return found
 
-    def _buffer(self, tally: Tally | None) -> AbstractContextManager[memoryview]:
+    def _room(self, tally: Tally | None) -> AbstractContextManager[memoryview]:
         """Answers to control calls do not wait for those who have a file to write."""
-        return nullcontext(_buffer()) if tally is None else self._buffers.one()
+        return nullcontext(own_buffer()) if tally is None else self._buffers.one()
 
     def _fill(self, room: memoryview) -> tuple[int, int | None]:
         """Take what came with the head and has arrived since; tell how the last look ended."""
@@ -387,7 +307,7 @@ class _Body:
                 self.complete, self.overrun = True, chunked.overrun
                 return
             try:
-                data = self._connection.receive(_buffer()[:RECEIVED_AT_ONCE])
+                data = self._connection.receive(own_buffer()[:RECEIVED_AT_ONCE])
             except OSError:
                 return
             if not data:
@@ -406,11 +326,3 @@ def _write_fully(fd: int, piece: memoryview, offset: int) -> None:
     while piece:
         count = os.pwrite(fd, piece, offset)
         piece, offset = piece[count:], offset + count
-
-
-def _buffer() -> memoryview:
-    """Return this thread's buffer."""
-    found: memoryview | None = getattr(_BUFFERS, "view", None)
-    if found is None:
-        found = _BUFFERS.view = memoryview(bytearray(BUFFER))
-    return found
