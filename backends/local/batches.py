@@ -130,6 +130,7 @@ class _Writer:
         self._together = together
         self._nonce = secrets.token_hex(12)
         self._written: list[_Written] = []
+        self._disks = _Disks() if together and folder.durable else None
         self._count = self._shown = 0
 
     def write(self, key: str, data: bytes, checksum: Checksum) -> Steps[Checksum | None]:
@@ -144,6 +145,8 @@ class _Writer:
             if folder not in self._folders:
                 make_folders(Path(folder), durable=self._folder.durable)
                 self._folders.add(folder)
+            if self._disks is not None:
+                self._disks.watch(folder)
             self._count += 1
             name = temporary_name(f"{self._nonce}{self._count:08x}")
             written = _Written(key, folder, f"{folder}/{name}", path)
@@ -162,13 +165,13 @@ class _Writer:
         finally:
             for written in self._written[self._shown :]:
                 _remove(written.temporary)
+            if self._disks is not None:
+                self._disks.close()
 
     def _finish(self, wanted: Callable[[], bool]) -> Steps[dict[str, TransferError]]:
         failed: dict[str, TransferError] = {}
-        if self._folder.durable and self._together:
-            few = len(self._written) <= _FEW
-            sync = partial(self._each, failed, _sync_one) if few else partial(self._sync, failed)
-            yield from aside(sync, steady=True)
+        if self._disks is not None:
+            yield from aside(partial(self._sync, failed, self._disks), steady=True)
         if not wanted():
             return failed  # it took so long that others do it
         show = partial(self._each, failed, _show)
@@ -190,23 +193,14 @@ class _Writer:
                 except OSError as error:
                     failed[written.key] = _given_up(written, error)
 
-    def _sync(self, failed: dict[str, TransferError]) -> None:
-        syncfs = _syncfs()
-        if syncfs is None:
+    def _sync(self, failed: dict[str, TransferError], disks: _Disks) -> None:
+        if len(self._written) <= _FEW or disks.one_by_one:
             self._each(failed, _sync_one)
             return
-        # Folders of a tree may lie on different file systems.
-        devices: dict[int, str] = {}
-        for folder in {written.folder for written in self._written}:
-            try:
-                devices[Path(folder).stat().st_dev] = folder
-            except OSError as gone:
-                inside = [written for written in self._written if written.folder == folder]
-                failed |= {written.key: _given_up(written, gone) for written in inside}
-        for folder in devices.values():
-            error = _sync_all_of(folder, syncfs)
-            if error is not None:
-                failed |= {written.key: _given_up(written, error) for written in self._written}
+        try:
+            disks.sync()
+        except OSError as error:
+            failed |= {written.key: _given_up(written, error) for written in self._written}
 
     def _sync_folders(self, failed: dict[str, TransferError]) -> None:
         for folder in {written.folder for written in self._written}:
@@ -255,16 +249,38 @@ def _sync_one(written: _Written) -> None:
         os.close(fd)
 
 
-def _sync_all_of(folder: str, syncfs: Callable[[int], int]) -> OSError | None:
-    """Sync the file system that a folder is on; return what went wrong."""
-    try:
+class _Disks:
+    """The file systems that a batch has files on, which are synced as a whole.
+
+    Each has a descriptor from before the first write: through one that is opened later,
+    the kernel does not tell of an error that somebody else has been told of already.
+    """
+
+    def __init__(self) -> None:
+        self._syncfs = _syncfs()
+        self.one_by_one = self._syncfs is None
+        self._folders: set[str] = set()
+        self._opened: dict[int, int] = {}
+
+    def watch(self, folder: str) -> None:
+        """Learn of a folder that is about to be written to; it may be on a disk of its own."""
+        if folder in self._folders or self.one_by_one:
+            return
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        return error
-    try:
-        return OSError(ctypes.get_errno(), "syncfs") if syncfs(fd) else None
-    finally:
-        os.close(fd)
+        if self._opened.setdefault(os.fstat(fd).st_dev, fd) != fd:
+            os.close(fd)
+        self._folders.add(folder)
+
+    def sync(self) -> None:
+        """Have all that was written since last; raises OSError where some of it may not."""
+        for fd in self._opened.values():
+            if self._syncfs is not None and self._syncfs(fd):
+                raise OSError(ctypes.get_errno(), "syncfs")
+
+    def close(self) -> None:
+        """Close what was opened."""
+        while self._opened:
+            os.close(self._opened.popitem()[1])
 
 
 @cache

@@ -163,6 +163,31 @@ async def test_order_is_sync_rename_folder(
         assert len(names_in(bench.there)) == 6
 
 
+async def test_a_disk_is_watched_from_before_the_first_write_until_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """An error that another descriptor was told of is not told to one that is opened later."""
+    bench = Bench(tmp_path)
+    opened: list[tuple[int, str]] = []
+    synced: list[int] = []
+    opening = os.open
+
+    def noted(path: str, *args: int) -> int:
+        fd = opening(path, *args)
+        if str(path).startswith(str(bench.there)):
+            opened.append((fd, str(path)))
+        return fd
+
+    monkeypatch.setattr(os, "open", noted)
+    monkeypatch.setattr(local_batches, "_syncfs", lambda: lambda fd: synced.append(fd) or 0)
+    batch = Batch(deque([await bench.small(f"f{n}", b"x") for n in range(6)]))
+    await bench.carry(batch)
+    assert len(batch.end()[0]) == 6
+    assert opened[0] == (synced[0], str(bench.there))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(synced[0])
+
+
 class Failing:
     """A writer that fails as a store would; nothing real fails on demand."""
 
