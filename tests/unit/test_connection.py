@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from transfer.mover.connection import Connection
+from transfer.mover.connection import Connection, Ended
 from transfer.mover.http1 import Address
 
 if TYPE_CHECKING:
@@ -111,18 +111,19 @@ def test_a_body_is_taken_as_it_comes(taken):
     connection, peer = taken
     room = memoryview(bytearray(64))
     with connection.taking():
-        assert connection.take(room) is None
+        assert connection.take(room) == (0, Ended.EMPTY)
         peer.sendall(b"body")
         connection.wait(4)
-        assert connection.take(room) == 4
+        assert connection.take(room[:3]) == (3, None)
+        assert connection.take(room[3:]) == (1, Ended.EMPTY)
         assert bytes(room[:4]) == b"body"
-        assert connection.take(room) is None
+        assert connection.take(room) == (0, Ended.EMPTY)
     peer.sendall(b"H")
     assert connection.receive(room) == b"H"
     with connection.taking():
         socket.socket.shutdown(peer, socket.SHUT_RDWR)
         connection.wait(1000)
-        assert connection.take(room) == 0
+        assert connection.take(room) == (0, Ended.CLOSED)
 
 
 def test_a_peer_that_is_slow_is_not_waited_for_until_a_good_deal_has_come(taken, monkeypatch):
@@ -132,10 +133,10 @@ def test_a_peer_that_is_slow_is_not_waited_for_until_a_good_deal_has_come(taken,
     peer.sendall(b"a")
     with connection.taking():
         connection.wait(None)
-        assert connection.take(room) == 1
+        assert connection.take(room) == (1, Ended.EMPTY)
         peer.sendall(b"b")
         connection.wait(10**6)
-        assert connection.take(room) == 1
+        assert connection.take(room) == (1, Ended.EMPTY)
 
 
 def test_the_end_of_a_body_is_not_waited_for_longer_than_it_takes(taken):
@@ -148,7 +149,7 @@ def test_the_end_of_a_body_is_not_waited_for_longer_than_it_takes(taken):
             connection.wait(left)
             said = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
             assert said == least
-            assert connection.take(room) == 1
+            assert connection.take(room) == (1, Ended.EMPTY)
     assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
 
 
@@ -165,7 +166,7 @@ def test_little_is_no_reason_to_wake_up_where_much_is_to_come():
         there.sendall(b"a" * 49_000)
         assert woken.wait(10)
         thread.join()
-    assert connection.take(memoryview(bytearray(60_000))) == 50_000
+    assert connection.take(memoryview(bytearray(60_000))) == (50_000, Ended.EMPTY)
     there.sendall(b"H")
     assert connection.receive(memoryview(bytearray(64))) == b"H"
     connection.close()

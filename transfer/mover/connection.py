@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, TlsError
@@ -55,6 +56,14 @@ _AT_ONCE = struct.pack("ii", 1, 0)
 _FIRST_SLICE = 256 * 1024
 _LARGEST_SLICE = 4 * MIB
 _LEAST_APPETITE = 64 * 1024
+
+
+class Ended(Enum):
+    """Why there is no more to take: as yet, or for good, by the peer's will or not."""
+
+    EMPTY = auto()
+    CLOSED = auto()
+    BROKEN = auto()
 
 
 class Connection:
@@ -149,14 +158,24 @@ class Connection:
             if self.encrypted:
                 self.sock.setblocking(True)
 
-    def take(self, room: memoryview) -> int | None:
-        """Take what has arrived of a body: 0 is its end, None is nothing as yet."""
+    def take(self, room: memoryview) -> tuple[int, Ended | None]:
+        """Take what has arrived of a body, as far as there is room; None is that there is more.
+
+        Over TLS, that is a call for each record of 16 KiB: nothing else belongs in here.
+        """
+        receive, flags = self.sock.recv_into, 0 if self.encrypted else socket.MSG_DONTWAIT
+        filled, size = 0, len(room)
         try:
-            if self.encrypted:
-                return self.sock.recv_into(room)
-            return self.sock.recv_into(room, 0, socket.MSG_DONTWAIT)
+            while filled < size:
+                count = receive(room[filled:], size - filled, flags)
+                if not count:
+                    return filled, Ended.CLOSED
+                filled += count
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return None
+            return filled, Ended.EMPTY
+        except OSError:
+            return filled, Ended.BROKEN
+        return filled, None
 
     def wait(self, left: int | None) -> None:
         """Wait for more of a body, of which so many bytes are to come."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
 from transfer.mover.buffers import HELD, own_buffer
-from transfer.mover.connection import RECEIVED_AT_ONCE, Connection
+from transfer.mover.connection import RECEIVED_AT_ONCE, Connection, Ended
 from transfer.mover.http1 import Address, ChunkedBody, Head, HeadReader, request_head
 from transfer.mover.ranges import check_placement, range_header
 from transfer.mover.sending import send_source
@@ -228,7 +228,6 @@ class _Body:
         self._head = head
         self._rest = rest
         self._left: int | None = None
-        self._broken = False
         self.complete = False
         self.overrun = False
 
@@ -252,48 +251,41 @@ class _Body:
         self._left = self._head.length
         self.overrun = self._left is None or self._left < len(self._rest)
         self._rest = self._rest[: self._left]
-        found: int | None = 1
+        ended: Ended | None = None
         with self._connection.taking():
-            while self._left != 0 and found != 0:
-                if found is None:
+            while self._left != 0 and ended in {None, Ended.EMPTY}:
+                if ended is Ended.EMPTY:
                     self._connection.wait(self._left)
                 with self._room(tally) as buffer:
-                    found = yield from self._arriving(buffer, tally)
+                    ended = yield from self._arriving(buffer, tally)
         # Without a length, the end of the connection is the end of the body.
-        self.complete = not self._left and not (self._left is None and self._broken)
+        self.complete = self._left == 0 or (self._left is None and ended is Ended.CLOSED)
 
     def _arriving(
         self, buffer: memoryview, tally: Tally | None
-    ) -> Generator[memoryview, None, int | None]:
-        """Yield what has arrived, while there is more; return how the last look ended."""
+    ) -> Generator[memoryview, None, Ended | None]:
+        """Yield what has arrived, while there is more; return why there is no more."""
         enough = time.monotonic() + HELD
         while True:
-            filled, found = self._fill(buffer if self._left is None else buffer[: self._left])
+            filled, ended = self._fill(buffer if self._left is None else buffer[: self._left])
             if tally is not None:
                 tally.advance(filled)
             if filled:
                 yield buffer[:filled]
             self._left = None if self._left is None else self._left - filled
-            if self._left == 0 or not found or time.monotonic() > enough:
-                return found
+            if self._left == 0 or ended is not None or time.monotonic() > enough:
+                return ended
 
     def _room(self, tally: Tally | None) -> AbstractContextManager[memoryview]:
         """Answers to control calls do not wait for those who have a file to write."""
         return nullcontext(own_buffer()) if tally is None else self._buffers.one()
 
-    def _fill(self, room: memoryview) -> tuple[int, int | None]:
-        """Take what came with the head and has arrived since; tell how the last look ended."""
-        filled, found = len(self._rest), None
-        room[:filled], self._rest = self._rest, b""
-        while filled < len(room):
-            try:
-                found = self._connection.take(room[filled:])
-            except OSError:
-                found, self._broken = 0, True
-            if not found:
-                break
-            filled += found
-        return filled, found
+    def _fill(self, room: memoryview) -> tuple[int, Ended | None]:
+        """Take what came with the head and has arrived since."""
+        came = len(self._rest)
+        room[:came], self._rest = self._rest, b""
+        taken, ended = self._connection.take(room[came:])
+        return came + taken, ended
 
     def _chunks(self, tally: Tally | None) -> Generator[memoryview]:
         chunked = ChunkedBody(self._head)
