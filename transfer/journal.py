@@ -227,6 +227,13 @@ class Entry:
         finally:
             os.close(self._fd)
 
+    def end(self) -> None:
+        """Remove the record, unless others are still owed, and give up the lock."""
+        try:
+            self.forget()
+        finally:
+            os.close(self._fd)
+
     def _check_owned(self) -> None:
         if not _is_current(self._path, self._fd):
             raise TakenOverError(

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 
@@ -31,10 +31,13 @@ from transfer.review import review
 from transfer.sizes import TIB
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from transfer.checksums import Checksum
     from transfer.store import Source
     from transfer.tally import Tally
+
+T = TypeVar("T")
 
 LARGEST = 8 * 1024 * 1024 * TIB - 1
 _LIMITS = PartLimits(min_size=1, max_size=LARGEST, max_count=10**9, max_object=LARGEST)
@@ -56,18 +59,18 @@ class LocalParts:
             raise UnsupportedError("a part has no offset in a file before the size is known")
         part_size = intent.part_size or max(1, intent.size)
         upload = Upload(key, secrets.token_hex(16), intent.size, part_size)
-        file = await self._file(upload)
-        with local_errors("write", str(file.path)):
-            await anyio.to_thread.run_sync(
-                partial(file.create, intent.size, no_clobber=intent.no_clobber)
-            )
+        create = partial(PartialFile.create, size=intent.size, no_clobber=intent.no_clobber)
+        await self._run("write", upload, create)
         return upload
 
     async def send(self, upload: Upload, part: Part, source: Source, tally: Tally) -> Receipt:
         """Write one part at its offset and note that it is there."""
-        file = await self._file(upload)
+
+        def begin(file: PartialFile) -> tuple[PartialFile, int]:
+            return file, file.begin(part.number)
+
+        file, fd = await self._run("write", upload, begin)
         with local_errors("write", str(file.path)):
-            fd = await anyio.to_thread.run_sync(file.begin, part.number)
             try:
                 await source.pour(FileSink(fd, part.span, self._locks[upload.id]), tally)
             finally:
@@ -83,35 +86,40 @@ class LocalParts:
 
     async def sent(self, upload: Upload, *, reread: bool = False) -> Sequence[Receipt]:
         """Read what was noted, and the parts themselves if asked to."""
-        file = await self._file(upload)
-        with local_errors("read", str(file.path)):
-            part_size = upload.part_size or 1
-            return await anyio.to_thread.run_sync(partial(file.receipts, part_size, reread=reread))
+        part_size = upload.part_size or 1
+        find = partial(PartialFile.receipts, part_size=part_size, reread=reread)
+        return await self._run("read", upload, find)
 
     async def complete(
         self, upload: Upload, receipts: Sequence[Receipt], expected: Expected
     ) -> ObjectInfo:
         """Compare with what was noted, make it durable, rename it."""
-        checksum = review(upload, receipts, await self.sent(upload), expected)
-        file = await self._file(upload)
-        wanted = expected.checksum
-        if wanted is not None and (checksum is None or checksum.algorithm is not wanted.algorithm):
-            # It does not follow from the parts: the file has to be read once more.
-            await anyio.to_thread.run_sync(file.check_content, wanted)
-            checksum = wanted
-        with local_errors("write", str(file.path)):
-            publish = partial(file.publish, expected.size, no_clobber=expected.no_clobber)
-            found = await anyio.to_thread.run_sync(publish)
+
+        def complete(file: PartialFile) -> tuple[os.stat_result, Checksum | None]:
+            noted = file.receipts(upload.part_size or 1, reread=False)
+            checksum, wanted = review(upload, receipts, noted, expected), expected.checksum
+            known = checksum.algorithm if checksum is not None else None
+            if wanted is not None and wanted.algorithm is not known:
+                # It does not follow from the parts: the file has to be read once more.
+                file.check_content(wanted)
+                checksum = wanted
+            return file.publish(expected.size, no_clobber=expected.no_clobber), checksum
+
+        found, checksum = await self._run("write", upload, complete)
         self._locks.pop(upload.id, None)
         return replace(info_of(upload.key, found), checksum=checksum)
 
     async def abort(self, upload: Upload) -> None:
         """Remove the temporary file and the notes."""
-        file = await self._file(upload)
-        with local_errors("clean up", str(file.path)):
-            await anyio.to_thread.run_sync(file.remove)
+        await self._run("clean up", upload, PartialFile.remove)
         self._locks.pop(upload.id, None)
 
-    async def _file(self, upload: Upload) -> PartialFile:
-        path = await anyio.to_thread.run_sync(self._folder.path_of, upload.key)
-        return PartialFile(path, upload.id, self._folder.durable)
+    async def _run(self, action: str, upload: Upload, act: Callable[[PartialFile], T]) -> T:
+        """Do something with the file of an upload, all of it in one trip to a thread."""
+
+        def run() -> T:
+            path = self._folder.path_of(upload.key)
+            with local_errors(action, str(path)):
+                return act(PartialFile(path, upload.id, self._folder.durable))
+
+        return await anyio.to_thread.run_sync(run)

@@ -104,9 +104,7 @@ class LocalStore(LocalFolder):
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
         """Open a regular file for reading."""
         del info
-        path = await self._path(key)
-        with local_errors("read", str(path)):
-            fd = await anyio.to_thread.run_sync(_open_regular, path)
+        fd, path = await self._run("read", key, _open_regular)
         try:
             yield OpenFile(fd, path, info_of(key, os.fstat(fd)))
         finally:
@@ -133,9 +131,14 @@ class LocalStore(LocalFolder):
         return await anyio.to_thread.run_sync(self.path_of, key)
 
     async def _run(self, action: str, key: str, act: Callable[[Path], T]) -> T:
-        path = await self._path(key)
-        with local_errors(action, str(path)):
-            return await anyio.to_thread.run_sync(act, path)
+        """Do something with the file of a key, all of it in one trip to a thread."""
+
+        def run() -> T:
+            path = self.path_of(key)
+            with local_errors(action, str(path)):
+                return act(path)
+
+        return await anyio.to_thread.run_sync(run)
 
 
 class OpenFile:
@@ -164,7 +167,7 @@ class OpenFile:
             )
 
 
-def _open_regular(path: Path) -> int:
+def _open_regular(path: Path) -> tuple[int, Path]:
     # Without O_NONBLOCK, opening a pipe waits for somebody to write to it.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     mode = os.fstat(fd).st_mode
@@ -174,7 +177,7 @@ def _open_regular(path: Path) -> int:
             with os.scandir(path):
                 raise LocalError(f"{path} is a folder", hint="name a file")
         raise LocalError(f"{path} is not a regular file: it is left alone")
-    return fd
+    return fd, path
 
 
 def _delete(path: Path) -> None:

@@ -160,10 +160,10 @@ class Keeper:
             receipts=tuple(receipts),
         )
 
-    async def release(self, entry: Entry) -> None:
-        """Give up a record."""
+    async def release(self, entry: Entry, *, forget: bool) -> None:
+        """Give up a record, or what it says too."""
         self._entries.discard(entry)
-        await self.write(entry.close)
+        await self.write(entry.end if forget else entry.close)
 
     async def write(self, write: Callable[[], None]) -> bool:
         """What cannot be written down is a hint less, not a failure; tell whether it is."""
@@ -277,12 +277,6 @@ class Kept:
         """Raise TakenOverError if the upload is somebody else's by now."""
         await anyio.to_thread.run_sync(self._entry.touch)
 
-    async def forget(self, upload: Upload) -> None:
-        """An upload is complete, or gone; what is written down of another stays."""
-        record = self._entry.record
-        if record is None or record.upload.id == upload.id:
-            await self._keeper.write(self._entry.forget)
-
     async def owe_abort(self, upload: Upload) -> None:
         """An upload is to be given up, and could not be; so may others be that came before."""
         record = self._entry.record
@@ -292,9 +286,14 @@ class Kept:
         with suppress(TakenOverError):  # it is for whoever has it now
             await self._keeper.write(partial(self._entry.begin, replace(owing, pending_abort=True)))
 
-    async def close(self) -> None:
-        """Let somebody else have the record."""
-        await self._keeper.release(self._entry)
+    async def close(self, gone: Upload | None = None) -> None:
+        """Let somebody else have the record.
+
+        An upload that is complete, or `gone`, is forgotten; what is written down of another stays.
+        """
+        record = self._entry.record
+        forget = gone is not None and (record is None or record.upload.id == gone.id)
+        await self._keeper.release(self._entry, forget=forget)
 
 
 async def trusted_parts(

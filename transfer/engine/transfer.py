@@ -127,13 +127,14 @@ class FileTransfer(Job):
         if self._kept is None:
             return
         upload = self.machine.upload
+        gone: Upload | None = None
         try:
             if upload is not None and self.machine.abort_error is not None:
                 await self._kept.owe_abort(upload)
-            elif upload is not None and self.machine.state is not State.KEPT:
-                await self._kept.forget(upload)
+            elif self.machine.state is not State.KEPT:
+                gone = upload
         finally:
-            await self._kept.close()
+            await self._kept.close(gone)
 
     def progress(self) -> FileProgress:
         """Return how far it is."""
