@@ -14,7 +14,7 @@ import backends.coordinated.store
 import backends.s3.parts
 import transfer.coordinator.reaper
 import transfer.engine.run
-import transfer.mover.exchange
+import transfer.mover.sending
 from backends.s3.control import S3Control
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def hurried() -> Generator[None]:
         (S3Control, "ask", hasty_ask),
         (backends.s3.parts.S3Parts, "limits", replace(backends.s3.parts.LIMITS, min_size=1)),
         (transfer.coordinator.reaper, "OWED_AFTER", 0.0),
-        (transfer.mover.exchange, "_WITH_HEAD", _WITH_HEAD),
-        (transfer.mover.exchange, "_LAST", _LAST),
+        (transfer.mover.sending, "_WITH_HEAD", _WITH_HEAD),
+        (transfer.mover.sending, "_LAST", _LAST),
     ]
     patches = [patch.object(*change) for change in changes]
     for one in patches:
