@@ -32,6 +32,7 @@ from transfer.sizes import TIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from transfer.checksums import Checksum
     from transfer.store import Source
@@ -115,11 +116,9 @@ class LocalParts:
         self._locks.pop(upload.id, None)
 
     async def _run(self, action: str, upload: Upload, act: Callable[[PartialFile], T]) -> T:
-        """Do something with the file of an upload, all of it in one trip to a thread."""
+        """Do something with the file of an upload."""
 
-        def run() -> T:
-            path = self._folder.path_of(upload.key)
-            with local_errors(action, str(path)):
-                return act(PartialFile(path, upload.id, self._folder.durable))
+        def run(path: Path) -> T:
+            return act(PartialFile(path, upload.id, self._folder.durable))
 
-        return await anyio.to_thread.run_sync(run)
+        return await self._folder.run(action, upload.key, run)

@@ -39,7 +39,7 @@ from transfer.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from transfer.store import Context, OpenObject, Source, Store
     from transfer.tally import Tally
@@ -86,7 +86,7 @@ class LocalStore(LocalFolder):
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at a file; a folder is no object."""
-        return await self._run("look at", key, partial(_stat, key=key))
+        return await self.run("look at", key, partial(_stat, key=key))
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List files below a folder, links followed unless confined."""
@@ -104,7 +104,7 @@ class LocalStore(LocalFolder):
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
         """Open a regular file for reading."""
         del info
-        fd, path = await self._run("read", key, _open_regular)
+        fd, path = await self.run("read", key, _open_regular)
         try:
             yield OpenFile(fd, path, info_of(key, os.fstat(fd)))
         finally:
@@ -125,20 +125,10 @@ class LocalStore(LocalFolder):
 
     async def delete(self, key: str) -> None:
         """Remove a file; folders stay."""
-        await self._run("delete", key, _delete)
+        await self.run("delete", key, _delete)
 
     async def _path(self, key: str) -> Path:
         return await anyio.to_thread.run_sync(self.path_of, key)
-
-    async def _run(self, action: str, key: str, act: Callable[[Path], T]) -> T:
-        """Do something with the file of a key, all of it in one trip to a thread."""
-
-        def run() -> T:
-            path = self.path_of(key)
-            with local_errors(action, str(path)):
-                return act(path)
-
-        return await anyio.to_thread.run_sync(run)
 
 
 class OpenFile:

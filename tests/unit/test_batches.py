@@ -219,7 +219,7 @@ async def test_a_server_in_trouble_is_left_alone_but_one_that_refuses_is_not(ben
 
 
 async def test_what_is_given_up_while_it_is_held_up_is_lost_nowhere_and_changes_nothing(
-    bench: Bench,
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ):
     """A thread that a disk or a name server holds up cannot be stopped: others do its work."""
     batch = Batch(deque([await bench.small(name, b"old") for name in "abc"]))
@@ -234,7 +234,7 @@ async def test_what_is_given_up_while_it_is_held_up_is_lost_nowhere_and_changes_
             yield Aside(lambda: None)
         return (yield from writing(key, data, checksum))
 
-    writer.write = held_up  # type: ignore[method-assign]
+    monkeypatch.setattr(writer, "write", held_up)
     steps = batch.run(reader, writer)
     assert isinstance(await anyio.to_thread.run_sync(next, steps), Aside)
     arrived, remaining = batch.end()
@@ -254,7 +254,9 @@ async def test_a_batch_that_finishes_is_alive_though_the_disk_takes_its_time(ben
     assert batch.pulse < batch.pulse
 
 
-async def test_a_folder_that_is_gone_fails_only_its_own_files(bench: Bench):
+async def test_a_folder_that_is_gone_fails_only_its_own_files(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
     names = [f"{folder}/{n}" for folder in ("x", "y") for n in range(4)]
     batch = Batch(deque([await bench.small(name, b"x") for name in names]))
     reader = await bench.source.batches.reader()
@@ -267,7 +269,7 @@ async def test_a_folder_that_is_gone_fails_only_its_own_files(bench: Bench):
         shutil.rmtree(bench.there / "x")
         return (yield from finishing(wanted))
 
-    writer.finish = finish  # type: ignore[method-assign]
+    monkeypatch.setattr(writer, "finish", finish)
     await anyio.to_thread.run_sync(go_through, batch.run(reader, writer))
     arrived, remaining = batch.end()
     assert [c.small.item.info.key for c in arrived] == names[4:]

@@ -53,9 +53,10 @@ _SILENCE = {
 }
 # Closing drops what was not sent, and resets the connection.
 _AT_ONCE = struct.pack("ii", 1, 0)
-_FIRST_SLICE = 256 * 1024
-_LARGEST_SLICE = 4 * MIB
+# How many bytes a socket is offered that need not take all of them: at first, and at the limits.
+_APPETITE = 256 * 1024
 _LEAST_APPETITE = 64 * 1024
+_LARGEST_APPETITE = 4 * MIB
 
 
 class Ended(Enum):
@@ -81,7 +82,7 @@ class Connection:
         self._lock = threading.Lock()
         self._closed = False
         self.slow = False
-        self.appetite = _FIRST_SLICE
+        self.appetite = _APPETITE
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._early = b""
@@ -205,7 +206,7 @@ class Connection:
             sent = 0
         # What is read in vain costs as much as what is sent.
         if sent == len(piece):
-            self.appetite = min(max(self.appetite, 2 * sent), _LARGEST_SLICE)
+            self.appetite = min(max(self.appetite, 2 * sent), _LARGEST_APPETITE)
         else:
             self.appetite = min(self.appetite, max(2 * sent, _LEAST_APPETITE))
         return sent
@@ -259,22 +260,6 @@ class Connection:
             if not self._closed:
                 self._closed = True
                 self.sock.close()
-
-
-class SliceSize:
-    """How much to hand over in one call: what passes in a moment, so that progress shows."""
-
-    __slots__ = ("size",)
-
-    def __init__(self) -> None:
-        self.size = _FIRST_SLICE
-
-    def adapt(self, took: float) -> None:
-        """Learn from the last call, which took so many seconds."""
-        if took < 0.02:
-            self.size = min(self.size * 2, _LARGEST_SLICE)
-        elif took > 0.5:
-            self.size = max(self.size // 2, 64 * 1024)
 
 
 def _mind_silence(sock: socket.socket) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from transfer.files import local_errors, read_exactly
 from transfer.mover.buffers import HELD, own_buffer
-from transfer.mover.connection import SliceSize
+from transfer.sizes import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -40,6 +40,8 @@ _MORE: int = getattr(socket, "MSG_MORE", 0)
 # a thread that had to wait for a processor may take so many seconds more.
 _FROM_MEMORY = 500e6
 _PREEMPTED = 0.004
+_FIRST_SLICE = 256 * 1024
+_LARGEST_SLICE = 4 * MIB
 
 
 def send_source(
@@ -56,8 +58,8 @@ def send_source(
         tally.advance(len(last))
         return True
     connection.sock.sendall(head, *(() if connection.encrypted else (_MORE,)))
-    body = _Body(connection, source, size - _LAST, tally)
-    with closing(body.pieces(buffers)) as pieces:
+    outgoing = _Outgoing(connection, source, size - _LAST, tally)
+    with closing(outgoing.pieces(buffers)) as pieces:
         for _ in pieces:
             if connection.answering():
                 return False  # there is no use in going on
@@ -67,7 +69,7 @@ def send_source(
     return True
 
 
-class _Body:
+class _Outgoing:
     """What of a source is to be sent up to `stop`, and how far that is."""
 
     def __init__(self, connection: Connection, source: Extent, stop: int, tally: Tally) -> None:
@@ -86,7 +88,7 @@ class _Body:
         yield from self._with_own_buffer()
 
     def _by_kernel(self) -> Generator[None]:
-        slices = SliceSize()
+        slices = _SliceSize()
         while self._offset < self._stop:
             start = self._source.span.start + self._offset
             began = time.monotonic()
@@ -128,7 +130,7 @@ class _Body:
 
     def _with_own_buffer(self) -> Generator[None]:
         """Send piece by piece, and wait for what has to be waited for."""
-        buffer, slices = own_buffer(), SliceSize()
+        buffer, slices = own_buffer(), _SliceSize()
         while self._offset < self._stop:
             piece = self._read(buffer[: slices.size])
             began = time.monotonic()
@@ -137,7 +139,7 @@ class _Body:
             self._sent(piece)
             yield
 
-    def _took(self, slices: SliceSize, began: float) -> None:
+    def _took(self, slices: _SliceSize, began: float) -> None:
         took = time.monotonic() - began
         slices.adapt(took)
         self._connection.took(took)
@@ -158,6 +160,22 @@ class _Body:
     def _moved(self, count: int) -> None:
         self._offset += count
         self._tally.advance(count)
+
+
+class _SliceSize:
+    """How much to hand over in one call: what passes in a moment, so that progress shows."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = _FIRST_SLICE
+
+    def adapt(self, took: float) -> None:
+        """Learn from the last call, which took so many seconds."""
+        if took < 0.02:
+            self.size = min(self.size * 2, _LARGEST_SLICE)
+        elif took > 0.5:
+            self.size = max(self.size // 2, 64 * 1024)
 
 
 def _last(source: Extent, offset: int, tally: Tally) -> bytes:
