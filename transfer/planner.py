@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
     from transfer.model import PartLimits, Traits
 
-AUTO_SMALLEST = 8 * MIB
+# On a long and lossy line, the last parts of the slowest connections decide when all is
+# done: so they are as small as S3 takes them.
+AUTO_SMALLEST = 5 * MIB
 # The chunk size that MLflow documents.
 AUTO_LARGEST = 100 * MIB
+# Smaller objects are not worth the requests before and after the parts.
+AUTO_THRESHOLD = 16 * MIB
 PARTS_PER_CONNECTION = 4
 
 
@@ -138,7 +142,7 @@ def _pays(size: int, preference: Preference) -> bool:
         return size >= max(1, preference.threshold)
     if preference.part_size is not None:
         return size > preference.part_size
-    return size >= 2 * AUTO_SMALLEST
+    return size >= AUTO_THRESHOLD
 
 
 def _single(size: int, traits: Traits, limits: PartLimits | None) -> Plan:

@@ -179,7 +179,7 @@ class Settings:
         _size,
         None,
         "Size of an uploaded part; honoured exactly, an error below the store's minimum.",
-        shown="auto, 8 MiB to 100 MB (MLflow documents 100 MB)",
+        shown="auto, 5 MiB to 100 MB (MLflow documents 100 MB)",
     )
     download_threshold: int | None = _setting(
         "MLFLOW_MULTIPART_DOWNLOAD_MINIMUM_FILE_SIZE",
@@ -193,7 +193,7 @@ class Settings:
         _size,
         None,
         "Size of a downloaded range.",
-        shown="auto, 8 MiB to 100 MB (MLflow documents 100 MB)",
+        shown="auto, 5 MiB to 100 MB (MLflow documents 100 MB)",
     )
     stall_timeout: float = _setting(
         "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT",

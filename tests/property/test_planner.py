@@ -184,7 +184,7 @@ def test_auto_gives_a_part_size_that_the_store_takes(
 
 
 @given(st.integers(0, 48 * TIB), CONNECTIONS)
-def test_auto_on_s3_is_between_8_mib_and_what_mlflow_documents(size: int, connections: int):
+def test_auto_on_s3_is_between_5_mib_and_what_mlflow_documents(size: int, connections: int):
     found = auto_part_size(size, S3, connections)
-    assert 8 * MIB <= found <= 100 * MIB
+    assert 5 * MIB <= found <= 100 * MIB
     assert found % MIB == 0

@@ -25,7 +25,7 @@ def test_small_object_goes_in_one_put(size: int):
 @pytest.mark.parametrize(
     ("size", "part_size", "count"),
     [
-        (16 * MIB, 8 * MIB, 2),
+        (16 * MIB, 5 * MIB, 4),
         (GIB, 32 * MIB, 32),
         (3 * GIB, 96 * MIB, 32),
         (4 * GIB, 100 * MIB, 41),
@@ -161,7 +161,7 @@ def test_empty_object_in_parts_has_one_that_is_empty():
 
 @pytest.mark.parametrize(
     ("size", "connections", "part_size"),
-    [(0, 8, 8 * MIB), (GIB, 1, 100 * MIB), (GIB, 8, 32 * MIB), (GIB, 64, 8 * MIB)],
+    [(0, 8, 5 * MIB), (GIB, 1, 100 * MIB), (GIB, 8, 32 * MIB), (GIB, 64, 5 * MIB)],
 )
 def test_auto_part_size_follows_the_connections(size: int, connections: int, part_size: int):
     assert auto_part_size(size, S3, connections) == part_size
