@@ -21,14 +21,25 @@ if TYPE_CHECKING:
 
     from transfer.model import PartLimits, Traits
 
-# On a long and lossy line, the last parts of the slowest connections decide when all is
-# done: so they are as small as S3 takes them.
-AUTO_SMALLEST = 5 * MIB
 # The chunk size that MLflow documents.
 AUTO_LARGEST = 100 * MIB
-# Smaller objects are not worth the requests before and after the parts.
-AUTO_THRESHOLD = 16 * MIB
 PARTS_PER_CONNECTION = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """How fine to cut if nobody says: the smallest part, and the smallest object in parts."""
+
+    part: int
+    threshold: int
+
+
+# On a long and lossy line, the last parts of the slowest connections decide when all is
+# done: so they are as small as S3 takes them.
+FINE = Grain(5 * MIB, 16 * MIB)
+# Where other objects keep the connections busy, parts cost requests and bring nothing
+# but that less is to be sent again.
+COARSE = Grain(16 * MIB, 32 * MIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,8 @@ def plan(
     limits: PartLimits | None,
     preference: Preference,
     connections: int,
+    *,
+    grain: Grain = FINE,
 ) -> Plan:
     """Decide how to store `size` bytes; `limits` None means a store without multipart.
 
@@ -97,9 +110,9 @@ def plan(
             f"{format_size(size)} cannot be stored: the store's limit for one object is"
             f" {format_size(limits.max_object)}"
         )
-    if size <= traits.max_put and not _pays(size, preference):
+    if size <= traits.max_put and not _pays(size, preference, grain):
         return Plan(size)
-    wanted = preference.part_size or auto_part_size(size, limits, connections)
+    wanted = preference.part_size or auto_part_size(size, limits, connections, grain)
     if -(-size // wanted) <= limits.max_count:
         return Plan(size, wanted)
     return _raised(size, limits, wanted, asked=preference.part_size)
@@ -125,10 +138,15 @@ def check_part_size(part_size: int, limits: PartLimits) -> None:
         )
 
 
-def auto_part_size(size: int, limits: PartLimits, connections: int) -> int:
+def grain_of(size: int, others: int, connections: int) -> Grain:
+    """Return how fine to cut an object, while `others` bytes wait for their turn."""
+    return COARSE if others >= size * connections else FINE
+
+
+def auto_part_size(size: int, limits: PartLimits, connections: int, grain: Grain = FINE) -> int:
     """Return a part size that nobody had to choose: whole MiB, within the limits."""
     share = size // (connections * PARTS_PER_CONNECTION)
-    wanted = min(max(share, AUTO_SMALLEST), AUTO_LARGEST)
+    wanted = min(max(share, grain.part), AUTO_LARGEST)
     wanted = _up(wanted // MIB * MIB, limits.granularity)
     return min(
         max(wanted, _up(limits.min_size, limits.granularity)),
@@ -136,13 +154,13 @@ def auto_part_size(size: int, limits: PartLimits, connections: int) -> int:
     )
 
 
-def _pays(size: int, preference: Preference) -> bool:
+def _pays(size: int, preference: Preference, grain: Grain) -> bool:
     """Multipart pays from two parts on; an empty object never has parts."""
     if preference.threshold is not None:
         return size >= max(1, preference.threshold)
     if preference.part_size is not None:
         return size > preference.part_size
-    return size >= AUTO_THRESHOLD
+    return size >= grain.threshold
 
 
 def _single(size: int, traits: Traits, limits: PartLimits | None) -> Plan:

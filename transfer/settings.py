@@ -172,7 +172,7 @@ class Settings:
         _threshold,
         None,
         "Smallest file that is uploaded in parts.",
-        shown="auto (MLflow documents 500 MB)",
+        shown="auto, 16 MiB; 32 MiB among many (MLflow documents 500 MB)",
     )
     upload_part_size: int | None = _setting(
         "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE",
@@ -186,7 +186,7 @@ class Settings:
         _threshold,
         None,
         "Smallest file that is downloaded in concurrent ranges.",
-        shown="auto (MLflow documents 500 MB)",
+        shown="auto, 16 MiB; 32 MiB among many (MLflow documents 500 MB)",
     )
     download_part_size: int | None = _setting(
         "MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE",

@@ -176,6 +176,17 @@ def test_json(run, tree, tmp_path):
     assert summary["moved"] == 10 + 20 * MIB
 
 
+def test_only_the_last_of_many_files_are_cut_where_nobody_has_said_how(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(5):
+        with (tmp_path / "in" / str(number)).open("wb") as file:
+            file.truncate(20 * MIB)
+    result = run("push", "in", "out", "--json", "-c", "2")
+    starts = [event for event in lines_of(result) if event["event"] == "start"]
+    parts = {Path(event["target"]).name: event["parts"] for event in starts}
+    assert parts == {"0": 0, "1": 0, "2": 0, "3": 4, "4": 4}
+
+
 # --- What goes wrong ----------------------------------------------------------
 
 

@@ -4,7 +4,17 @@ import pytest
 
 from transfer.errors import PlanError, UsageError
 from transfer.model import Part, PartLimits, Span, Traits
-from transfer.planner import Plan, Preference, auto_part_size, check_part_size, plan
+from transfer.planner import (
+    COARSE,
+    FINE,
+    Grain,
+    Plan,
+    Preference,
+    auto_part_size,
+    check_part_size,
+    grain_of,
+    plan,
+)
 from transfer.sizes import GIB, KIB, MIB, TIB
 
 S3 = PartLimits(5 * MIB, 5 * GIB, 10_000, int(48.8 * TIB))
@@ -165,6 +175,32 @@ def test_empty_object_in_parts_has_one_that_is_empty():
 )
 def test_auto_part_size_follows_the_connections(size: int, connections: int, part_size: int):
     assert auto_part_size(size, S3, connections) == part_size
+
+
+@pytest.mark.parametrize(
+    ("others", "grain"),
+    [(0, FINE), (160 * MIB - 1, FINE), (160 * MIB, COARSE), (TIB, COARSE)],
+)
+def test_object_is_cut_fine_unless_others_keep_the_connections_busy(others: int, grain: Grain):
+    assert grain_of(20 * MIB, others, 8) is grain
+
+
+@pytest.mark.parametrize(
+    ("size", "part_size", "count"),
+    [
+        (32 * MIB - 1, None, 0),
+        (32 * MIB, 16 * MIB, 2),
+        (100 * MIB, 16 * MIB, 7),
+        (4 * GIB, 100 * MIB, 41),
+    ],
+)
+def test_object_among_many_is_cut_coarsely(size: int, part_size: int | None, count: int):
+    found = plan(size, TRAITS, S3, AUTO, 8, grain=COARSE)
+    assert (found.part_size, found.count) == (part_size, count)
+
+
+def test_part_size_of_the_user_is_honoured_among_many():
+    assert plan(20 * MIB, TRAITS, S3, Preference(part_size=8 * MIB), 8, grain=COARSE).count == 3
 
 
 def test_auto_part_size_keeps_to_narrow_limits():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from transfer.engine.attempts import Lane
+    from transfer.planner import Grain
     from transfer.settings import Settings
     from transfer.store import Store
 
@@ -57,6 +58,7 @@ def plan_of(
     settings: Settings,
     *,
     connections: int,
+    grain: Grain,
     former: Callable[[], int | None],
     as_it_is: bool,
 ) -> Plan:
@@ -70,7 +72,8 @@ def plan_of(
     limits = target.parts.limits if target.parts and source.traits.concurrent_reads else None
     realm = target.traits.copies_whole
     by_itself = as_it_is and bool(realm) and realm == source.traits.copies_whole
-    cut = plan(size, target.traits, None if by_itself else limits, preference, connections)
+    cuttable = None if by_itself else limits
+    cut = plan(size, target.traits, cuttable, preference, connections, grain=grain)
     if cut.part_size is None and limits is not None and preference.multipart:
         # What a former run has begun in parts is gone on with in parts.
         cut = Plan(size, former())

@@ -45,7 +45,7 @@ from transfer.events import (
 from transfer.journal import Journal
 from transfer.machine import Failed, Machine, Put, Send
 from transfer.pacing import Pacer, Sample
-from transfer.planner import Plan
+from transfer.planner import Plan, grain_of
 from transfer.quick import quick_of
 from transfer.redaction import redact
 from transfer.scheduler import Scheduler
@@ -101,6 +101,7 @@ class Run:
         self._all_taken = False
         self._found = 0
         self._found_bytes = 0
+        self._waiting_bytes = 0
         self._settled_bytes = 0
         self._started = 0.0
         self._grace = Grace(TO_FINISH, TO_CLEAN_UP)
@@ -183,6 +184,7 @@ class Run:
             async for item in items:
                 self._found += 1
                 self._found_bytes += item.info.size
+                self._waiting_bytes += item.info.size
                 try:
                     listed.send_nowait(item)
                 except anyio.WouldBlock:
@@ -207,6 +209,7 @@ class Run:
             self._bell.ring()
 
     async def _take_on(self, item: Item) -> None:
+        self._waiting_bytes -= item.info.size
         if item.error is not None:
             self._failed(item, item.error)
             return
@@ -260,6 +263,7 @@ class Run:
             target,
             self._settings,
             connections=connections,
+            grain=grain_of(item.info.size, self._waiting_bytes, self._pacer.limit),
             former=former,
             as_it_is=not (self._options.metadata or self._options.no_clobber),
         )
