@@ -336,7 +336,9 @@ async def test_what_was_damaged_on_disk_in_between_is_read_again(
 ):
     unfinished = await pull_until_it_breaks(memory, settings, tmp_path / "out")
     damaged = bytearray(unfinished.read_bytes())
-    damaged[PART + 5] ^= 1
+    starts = range(0, SIZE, PART)
+    arrived = next(at for at in starts if damaged[at : at + PART] == content[at : at + PART])
+    damaged[arrived + 5] ^= 1
     unfinished.write_bytes(damaged)
     store = FaultyStore(memory, failing("nothing", ValueError()))
     async with engine_with(store, settings) as engine:
