@@ -1,9 +1,9 @@
 """What small objects need of stores and of the mover, to be carried by the many in one thread.
 
-An object of some kilobytes costs more in tasks and in hops between threads than in
-bytes. With these facets one thread carries many, over many connections: each batch
-is a generator that goes on until it has to wait, and the thread goes on with
-another. Who lacks them loses nothing but that.
+A small object costs more in tasks and in hops between threads than in bytes. With
+these facets one thread carries many, over many connections: each batch is a generator
+that goes on until it has to wait, and the thread goes on with another. Who lacks them
+loses nothing but that.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transfer.errors import TransferError
     from transfer.model import Intent, ObjectInfo
     from transfer.store import Mover, Request, Response, Store
+    from transfer.tally import Tally
 
 T = TypeVar("T")
 
@@ -75,14 +76,20 @@ def aside(action: Callable[[], T], *, steady: bool = False) -> Steps[T]:
 
 
 class Quick(Protocol):
-    """Facet of a mover: exchanges without bodies to speak of, many in one thread."""
+    """Facet of a mover: exchanges whose bodies fit into memory, many in one thread."""
 
     def reaches(self, url: str) -> bool:
         """Tell whether a thread can go there by itself: not where a proxy is in between."""
         ...
 
-    def exchange_in_steps(self, request: Request) -> Steps[Response]:
-        """Do as `Mover.exchange` does; the body of the answer is always kept."""
+    def exchange_in_steps(
+        self, request: Request, tally: Tally, *, into: memoryview | None = None
+    ) -> Steps[Response]:
+        """Do as `Mover.exchange` does; `tally` counts what takes its time on the line.
+
+        The body of the answer is kept, or if it is a success put `into` memory, which it
+        has to fill.
+        """
         ...
 
     async def run(self, steps: Steps[None], moved: Callable[[], float]) -> None:
@@ -102,9 +109,12 @@ def quick_of(mover: Mover) -> Quick | None:
 class BatchReader(Protocol):
     """Reads small objects, one after the other."""
 
-    def read(self, info: ObjectInfo) -> Steps[tuple[bytes, Checksum | None]]:
+    def read(
+        self, info: ObjectInfo, room: memoryview, tally: Tally
+    ) -> Steps[tuple[memoryview, Checksum | None]]:
         """Return an object as it was listed, and its checksum if the store says one.
 
+        It is put into `room`, which is larger than the object; `tally` counts as above.
         SourceChangedError if it is not any more what was listed.
         """
         ...
@@ -121,7 +131,9 @@ class BatchWriter(Protocol):
         """What the store checks by."""
         ...
 
-    def write(self, key: str, data: bytes, checksum: Checksum) -> Steps[Checksum | None]:
+    def write(
+        self, key: str, data: memoryview, checksum: Checksum, tally: Tally
+    ) -> Steps[Checksum | None]:
         """Write an object; return its checksum if the store says one."""
         ...
 

@@ -202,7 +202,7 @@ class Request:
     span: Span | None = None
     patience: float | None = None
     tls: Tls | None = None
-    body: bytes = b""
+    body: bytes | memoryview = b""
     most: int = MIB
 
     def __repr__(self) -> str:

@@ -30,13 +30,16 @@ if TYPE_CHECKING:
     from transfer.checksums import Algorithm, Checksum
     from transfer.model import Intent, ObjectInfo
     from transfer.quick import BatchReader, BatchWriter, Steps
+    from transfer.tally import Tally
 
 T = TypeVar("T")
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-# A file in the page cache takes a tenth of so many seconds, one on a network's disk some of it.
+# A file in the page cache takes a tenth of so many seconds, and as much for each of so many
+# bytes; one on a network's disk takes more.
 _SLOW = 0.0004
+_AS_MUCH = 256 * 1024
 # So few files are cheaper synced one by one than with all else on their disk.
 _FEW = 4
 
@@ -71,15 +74,16 @@ class _Files:
         """Whether others had better go on meanwhile."""
         return self._usual > _SLOW
 
-    def run(self, action: Callable[[], T]) -> Steps[T]:
-        """Do something with a file, and learn how long it takes."""
-        timed = partial(self._timed, action)
+    def run(self, action: Callable[[], T], size: int) -> Steps[T]:
+        """Do something with a file of so many bytes, and learn how long it takes."""
+        timed = partial(self._timed, action, size)
         return (yield from aside(timed)) if self.slow else timed()
 
-    def _timed(self, action: Callable[[], T]) -> T:
+    def _timed(self, action: Callable[[], T], size: int) -> T:
         began = time.perf_counter()
         result = action()
-        self._usual += (time.perf_counter() - began - self._usual) / 8
+        took = (time.perf_counter() - began) / (1 + size / _AS_MUCH)
+        self._usual += (took - self._usual) / 8
         return result
 
 
@@ -88,25 +92,28 @@ class _Reader:
         self._folder = folder
         self._files = files
 
-    def read(self, info: ObjectInfo) -> Steps[tuple[bytes, Checksum | None]]:
-        data = yield from self._files.run(partial(self._read, info))
-        return data, None
+    def read(
+        self, info: ObjectInfo, room: memoryview, tally: Tally
+    ) -> Steps[tuple[memoryview, Checksum | None]]:
+        del tally
+        room = room[: info.size + 1]
+        yield from self._files.run(partial(self._read, info, room), info.size)
+        return room[: info.size], None
 
-    def _read(self, info: ObjectInfo) -> bytes:
+    def _read(self, info: ObjectInfo, room: memoryview) -> None:
         path = self._folder.file_of(info.key)
         with local_errors("read", path):
             fd = os.open(path, _READ)
             try:
-                data = os.read(fd, info.size + 1)
+                count = os.readv(fd, [room])
                 # After the last byte: what is the same as when it was listed was so all the time.
                 found = os.fstat(fd)
             finally:
                 os.close(fd)
         if not stat.S_ISREG(found.st_mode) or version_of(found) != info.version:
             raise SourceChangedError(f"{path} was changed since it was listed")
-        if len(data) != info.size:
+        if count != info.size:
             raise SourceChangedError(f"{path} was changed while it was read")
-        return data
 
 
 class _Written(NamedTuple):
@@ -133,12 +140,14 @@ class _Writer:
         self._disks = _Disks() if together and folder.durable else None
         self._count = self._shown = 0
 
-    def write(self, key: str, data: bytes, checksum: Checksum) -> Steps[Checksum | None]:
-        del checksum
-        yield from self._files.run(partial(self._write, key, data))
+    def write(
+        self, key: str, data: memoryview, checksum: Checksum, tally: Tally
+    ) -> Steps[Checksum | None]:
+        del checksum, tally
+        yield from self._files.run(partial(self._write, key, data), len(data))
         return None
 
-    def _write(self, key: str, data: bytes) -> None:
+    def _write(self, key: str, data: memoryview) -> None:
         path = self._folder.file_of(key)
         folder = path.rpartition("/")[0] or "/"
         with local_errors("write", path):
@@ -229,12 +238,11 @@ def _given_up(written: _Written, error: OSError) -> TransferError:
     return translated(error, "write", written.path)
 
 
-def _write_and_close(fd: int, data: bytes, *, sync: bool) -> None:
+def _write_and_close(fd: int, data: memoryview, *, sync: bool) -> None:
     """Write all of a file; closing may tell of an error too."""
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+        while data:
+            data = data[os.write(fd, data) :]
         if sync:
             os.fsync(fd)
     finally:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transfer.quick import BatchReader, BatchWriter, Quick, Steps
     from transfer.signing import Credentials
     from transfer.store import Response, SignedRequest
+    from transfer.tally import Tally
 
 
 class S3Batches:
@@ -56,12 +57,20 @@ class _Wire:
         self._tls = bucket.signing.tls
 
     def send(
-        self, what: str, signed: SignedRequest, headers: dict[str, str], *, body: bytes, most: int
+        self,
+        what: str,
+        signed: SignedRequest,
+        tally: Tally,
+        *,
+        match: str | None = None,
+        body: bytes | memoryview = b"",
+        into: memoryview | None = None,
     ) -> Steps[Response]:
+        headers = dict(signed.headers) | ({"If-Match": match} if match else {})
         request = Request(
-            signed.method, signed.url, headers, tls=self._tls, body=body, most=max(most, 64 * 1024)
+            signed.method, signed.url, headers, tls=self._tls, body=body, most=64 * 1024
         )
-        answer = yield from self._quick.exchange_in_steps(request)
+        answer = yield from self._quick.exchange_in_steps(request, tally, into=into)
         if not answer.ok:
             raise self._bucket.error(what, answer)
         return answer
@@ -72,21 +81,19 @@ class _Reader:
         self._bucket = bucket
         self._wire = wire
 
-    def read(self, info: ObjectInfo) -> Steps[tuple[bytes, Checksum | None]]:
+    def read(
+        self, info: ObjectInfo, room: memoryview, tally: Tally
+    ) -> Steps[tuple[memoryview, Checksum | None]]:
         what = f"read {self._bucket.url}/{info.key}"
         signed = self._bucket.presigner.read_by(self._wire.credentials, info, LIFETIME)
-        headers = dict(signed.headers)
-        if info.version:
-            headers["If-Match"] = info.version
-        answer = yield from self._wire.send(what, signed, headers, body=b"", most=info.size)
-        if answer.status != 200 or len(answer.body) != info.size:
-            raise DamagedInTransitError(
-                f"{what}: {len(answer.body)} bytes arrived, {info.size} were listed"
-            )
+        data = room[: info.size]
+        answer = yield from self._wire.send(what, signed, tally, match=info.version, into=data)
+        if answer.status != 200:
+            raise DamagedInTransitError(f"{what}: the server answered {answer.status}, not 200")
         seen = answer.headers.get("etag", "").strip('"')
         if seen and info.version and seen != info.version.strip('"'):
             raise SourceChangedError(f"{info.key} was replaced while it was read")
-        return answer.body, s3_checksums.of_headers(answer.headers)
+        return data, s3_checksums.of_headers(answer.headers)
 
 
 class _Writer:
@@ -100,7 +107,9 @@ class _Writer:
     def algorithm(self) -> Algorithm | None:
         return self._bound
 
-    def write(self, key: str, data: bytes, checksum: Checksum) -> Steps[Checksum | None]:
+    def write(
+        self, key: str, data: memoryview, checksum: Checksum, tally: Tally
+    ) -> Steps[Checksum | None]:
         bound = checksum if self._bound is not None else None
         signed = self._bucket.presigner.put_by(
             self._wire.credentials,
@@ -111,7 +120,7 @@ class _Writer:
             lifetime=LIFETIME,
         )
         what = f"write {self._bucket.url}/{key}"
-        answer = yield from self._wire.send(what, signed, dict(signed.headers), body=data, most=0)
+        answer = yield from self._wire.send(what, signed, tally, body=data)
         return s3_checksums.of_headers(answer.headers)
 
     def finish(self, wanted: Callable[[], bool]) -> Steps[dict[str, TransferError]]:

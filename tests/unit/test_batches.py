@@ -8,6 +8,7 @@ import shutil
 import stat
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -18,7 +19,16 @@ from backends.local.store import LocalStore
 from tests.support.steps import go_through
 from transfer.checksums import Algorithm, checksum_of
 from transfer.engine.attempts import Attempts, Lane
-from transfer.engine.batches import BACKLOG, FEW, MOST, SMALL, Batch, Batches, Small
+from transfer.engine.batches import (
+    BACKLOG,
+    FEW,
+    MOST,
+    MOST_BYTES,
+    SMALL,
+    Batch,
+    Batches,
+    Small,
+)
 from transfer.engine.expand import Item
 from transfer.engine.report import Options
 from transfer.errors import AccessError, ConnectionLostError
@@ -27,6 +37,8 @@ from transfer.model import Intent, Verified
 from transfer.planner import Plan
 from transfer.quick import Aside
 from transfer.retries import RetryPolicy
+from transfer.sizes import GIB
+from transfer.tally import Tally
 
 WORKERS = 2
 
@@ -119,9 +131,10 @@ async def test_nothing_has_its_name_before_the_batch_is_synced(bench: Bench):
     assert writer is not None
 
     def carry() -> None:
-        data, said = go_through(reader.read(small.item.info))
+        room = memoryview(bytearray(100))
+        data, said = go_through(reader.read(small.item.info, room, Tally()))
         assert (data, said) == (b"bytes", None)
-        go_through(writer.write("a", data, checksum_of(Algorithm.CRC32C, data)))
+        go_through(writer.write("a", data, checksum_of(Algorithm.CRC32C, data), Tally()))
 
     await anyio.to_thread.run_sync(carry)
     [name] = names_in(bench.there)
@@ -196,7 +209,7 @@ class Failing:
     def __init__(self, error: Exception, at: int) -> None:
         self.error, self.at, self.keys = error, at, []
 
-    def write(self, key, data, checksum):
+    def write(self, key, data, checksum, tally):
         yield from ()
         self.keys.append(key)
         if len(self.keys) == self.at + 1:
@@ -229,10 +242,10 @@ async def test_what_is_given_up_while_it_is_held_up_is_lost_nowhere_and_changes_
     assert writer is not None
     writing = writer.write
 
-    def held_up(key, data, checksum):
+    def held_up(key, data, checksum, tally):
         if key == "b":
             yield Aside(lambda: None)
-        return (yield from writing(key, data, checksum))
+        return (yield from writing(key, data, checksum, tally))
 
     monkeypatch.setattr(writer, "write", held_up)
     steps = batch.run(reader, writer)
@@ -308,9 +321,10 @@ class Quick:
 async def test_files_wait_for_a_batch_only_if_they_are_plain_and_many(bench: Bench):
     attempts = Attempts(lambda _: RetryPolicy())
     small = await bench.small("a", b"x")
-    assert not Batches(Options(), None, WORKERS).takes(small)
-    assert not Batches(Options(no_clobber=True), Quick(), WORKERS).takes(small)  # type: ignore[arg-type]
-    batches = Batches(Options(), Quick(), WORKERS)  # type: ignore[arg-type]
+    quick: Any = Quick()
+    assert not Batches(Options(), None, WORKERS, memory=GIB).takes(small)
+    assert not Batches(Options(no_clobber=True), quick, WORKERS, memory=GIB).takes(small)
+    batches = Batches(Options(), quick, WORKERS, memory=GIB)
     large = Small(small.item, small.source, small.target, Plan(SMALL + 1))
     parts = Small(small.item, small.source, small.target, Plan(100, 10))
     assert not batches.takes(large)
@@ -327,3 +341,55 @@ async def test_files_wait_for_a_batch_only_if_they_are_plain_and_many(bench: Ben
     health = attempts.health(Lane(small.target.url, data=True))
     health.dead = ConnectionLostError("gone")
     assert not batches.pays(attempts)
+
+
+async def test_what_is_carried_together_is_bounded_in_bytes(bench: Bench):
+    attempts = Attempts(lambda _: RetryPolicy())
+    small = await bench.small("a", b"x")
+    large = Small(small.item, small.source, small.target, Plan(SMALL))
+    quick: Any = Quick()
+    batches = Batches(Options(), quick, 1, memory=3 * SMALL)
+    for _ in range(100):
+        batches.takes(large)
+    first = batches.next()
+    assert (len(first.waiting), first.room) == (MOST_BYTES // SMALL, SMALL + 1)
+    assert batches.fits
+    second = batches.next()
+    assert not batches.fits
+    batches.done(second, attempts, arrived=True)
+    assert batches.fits
+
+
+async def test_one_batch_goes_whatever_the_memory(bench: Bench):
+    attempts = Attempts(lambda _: RetryPolicy())
+    small = await bench.small("a", b"x")
+    quick: Any = Quick()
+    batches = Batches(Options(), quick, 1, memory=1)
+    batches.takes(small)
+    batches.takes(small)
+    assert batches.fits
+    batch = batches.next()
+    assert not batches.fits
+    batches.done(batch, attempts, arrived=True)
+    assert batches.fits
+
+
+async def test_a_batch_is_alive_while_bytes_move(bench: Bench):
+    """A file of some megabytes takes longer on a slow line than a sign of life may."""
+    batch = Batch(deque([await bench.small("a", b"x" * 1000)]))
+    writer: Any = await bench.target.batches.writer(Intent(None))
+    pulses: list[float] = []
+
+    class Slow:
+        def read(self, info, room, tally):
+            for _ in range(10):
+                tally.advance(100)
+                pulses.append(batch.pulse)
+                yield Aside(lambda: None)
+            room[:1000] = b"x" * 1000
+            return room[: info.size], None
+
+    slow: Any = Slow()
+    await anyio.to_thread.run_sync(go_through, batch.run(slow, writer))
+    assert pulses == [float(n) for n in range(100, 1100, 100)]
+    assert (batch.size, len(batch.end()[0])) == (1000, 1)

@@ -16,8 +16,9 @@ from transfer.errors import ConnectionLostError, DamagedInTransitError, Protocol
 from transfer.mover.connection import Connection
 from transfer.mover.http1 import Address
 from transfer.mover.pool import Pool
-from transfer.mover.small_exchange import exchange_in_steps
+from transfer.mover.small_exchange import Bodies, exchange_in_steps
 from transfer.store import Request, Tls
+from transfer.tally import Tally
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -72,11 +73,12 @@ class Client:
         scheme = "http" if context is None else "https"
         self.url = f"{scheme}://127.0.0.1:{port}/x"
 
-    def ask(self, method="GET", *, body=b"", most=1000):
+    def ask(self, method="GET", *, body=b"", most=1000, into=None):
         request = Request(method, self.url, {}, body=body, most=most)
-        room = memoryview(bytearray(1000))
+        self.tally = Tally()
+        bodies = Bodies(self.tally, memoryview(bytearray(1000)), into)
         steps = exchange_in_steps(
-            request, self.pool, Tls(), self.context, room=room, connect_timeout=5
+            request, self.pool, Tls(), self.context, bodies, connect_timeout=5
         )
         return go_through(steps)
 
@@ -141,6 +143,53 @@ def test_what_is_no_whole_answer_is_an_error_and_its_connection_is_closed(pieces
         assert client.idle == 0
 
 
+@pytest.mark.parametrize(
+    ("pieces", "kept"),
+    [
+        ([with_length(b"x" * 5000)], 1),
+        ([with_length(b"x" * 5000)[:50], b"x" * 4000, b"x" * 1000], 1),
+        ([OK + b"\r\n", b"x" * 5000], 0),
+        ([OK + b"Transfer-Encoding: chunked\r\n\r\n1388\r\n" + b"x" * 5000, b"\r\n0\r\n\r\n"], 1),
+    ],
+)
+def test_memory_is_filled_by_a_success(pieces, kept):
+    room = bytearray(5000)
+    with answering((pieces, True)) as (port, _):
+        client = Client(port)
+        assert client.ask(into=memoryview(room)).body == b""
+        assert room == b"x" * 5000
+        assert client.idle == kept
+        client.pool.close()
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [with_length(b"x" * 4999)],
+        [with_length(b"x" * 5001)],
+        [with_length(b"x" * 4000, 5000)],
+        [OK + b"\r\n" + b"x" * 4999],
+    ],
+)
+def test_what_does_not_fill_the_memory_is_damaged(pieces):
+    with answering((pieces, True)) as (port, _):
+        client = Client(port)
+        with pytest.raises(DamagedInTransitError):
+            client.ask(into=memoryview(bytearray(5000)))
+        assert client.idle == 0
+
+
+def test_a_refusal_is_kept_and_touches_no_memory():
+    refusal = b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nwhy"
+    room = bytearray(5000)
+    with answering(([refusal], True)) as (port, _):
+        client = Client(port)
+        answer = client.ask(into=memoryview(room))
+        assert (answer.status, answer.body, room) == (404, b"why", bytes(5000))
+        assert client.tally.moved == 0
+        client.pool.close()
+
+
 def test_a_connection_is_used_again_and_one_that_went_away_is_replaced():
     body = [with_length(b"abc")]
     with answering((body, False), (body, False), ([], True), (body, True)) as (port, received):
@@ -158,8 +207,9 @@ def test_a_long_body_goes_when_the_peer_takes_it():
     with answering(([with_length(b"")], True)) as (port, received):
         client = Client(port)
         body = bytes(range(256)) * 40_000
-        assert client.ask("PUT", body=body).ok
+        assert client.ask("PUT", body=memoryview(body)).ok
         assert received[0][1] == body
+        assert client.tally.moved == len(body)
         client.pool.close()
 
 
@@ -167,8 +217,8 @@ def test_what_stops_while_a_connection_is_opened_leaves_none():
     with answering(([], True)) as (port, _):
         client = Client(port)
         request = Request("GET", client.url, {})
-        room = memoryview(bytearray(1000))
-        steps = exchange_in_steps(request, client.pool, Tls(), None, room=room, connect_timeout=5)
+        bodies = Bodies(Tally(), memoryview(bytearray(1000)))
+        steps = exchange_in_steps(request, client.pool, Tls(), None, bodies, connect_timeout=5)
         opening = next(steps)
         opening.run()
         opened = opening.result()

@@ -1,11 +1,10 @@
 """Small files in batches: in one thread, without the loop in between.
 
-A file of some kilobytes costs more in tasks and hops between threads than in
-bytes. So those that go in one piece and need nothing decided wait here, and a
-worker that is free carries off as many as leave enough for the others. A batch
-knows only how things go well: a file that fails in it is done again the long
-way, with all that belongs to it, and so are the rest of the batch if the server
-is in trouble.
+A small file costs more in tasks and hops between threads than in bytes. So those that
+go in one piece and need nothing decided wait here, and a worker that is free carries
+off as many as leave enough for the others. A batch knows only how things go well: a
+file that fails in it is done again the long way, with all that belongs to it, and so
+are the rest of the batch if the server is in trouble.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ from transfer.errors import DamagedInTransitError, StalledError, StoreError, Tra
 from transfer.events import FileDone
 from transfer.model import Intent
 from transfer.quick import batches_of
+from transfer.sizes import MIB
+from transfer.tally import Tally
 
 if TYPE_CHECKING:
     from transfer.checksums import Checksum
@@ -39,11 +40,12 @@ T = TypeVar("T")
 
 # A disk may take so many seconds to write out what it holds, which may be other programs' too.
 _SYNC_PATIENCE = 900.0
-# Larger files show their progress, and are worth a thread's time of their own.
-SMALL = 256 * 1024
+# Larger files are worth a thread's time of their own.
+SMALL = 2 * MIB
 # So few files that wait are done the long way, where each is shown by itself.
 FEW = 4
-MOST = 64
+# So many at most, of so many bytes, are seen, or lost, together.
+MOST, MOST_BYTES = 64, 16 * MIB
 # Files that wait; more would only hold up those that are not small.
 BACKLOG = 4096
 
@@ -77,16 +79,19 @@ class Carried:
 class Batch:
     """Files between the same two stores, one after the other.
 
-    `size` is how many bytes it has carried. It runs in a thread, which may be held up so
-    long that it is given up: what `end` has returned once does not change any more.
+    Each passes through the same `room`, in bytes. It runs in a thread, which may be held up
+    so long that it is given up: what `end` has returned once does not change any more.
     """
 
     def __init__(self, waiting: deque[Small]) -> None:
         self.waiting = waiting
         self.source = waiting[0].source
         self.target = waiting[0].target
-        self.steps = 0
-        self.size = 0
+        # A byte more than the largest: what has grown is seen to.
+        self.room = 1 + max(small.plan.size for small in waiting)
+        self._steps = 0
+        self._settled = 0
+        self._tally = Tally()
         self._carried: list[Carried] = []
         self._left: list[Small] = []
         self._lock = threading.Lock()
@@ -94,10 +99,15 @@ class Batch:
         self._finishing = math.inf
 
     @property
+    def size(self) -> int:
+        """How many bytes it has carried; falls when a file fails."""
+        return self._settled + self._tally.moved
+
+    @property
     def pulse(self) -> float:
         """What changes while it is alive; a disk may take its time to write out what it holds."""
         finishing = 0 < time.monotonic() - self._finishing < _SYNC_PATIENCE
-        return time.monotonic() if finishing else self.steps
+        return time.monotonic() if finishing else self._steps + self.size
 
     def end(self) -> tuple[list[Carried], list[Small]]:
         """Return what is there for good, and what is still to be done, the long way."""
@@ -109,17 +119,19 @@ class Batch:
 
     def run(self, reader: BatchReader, writer: BatchWriter) -> Steps[None]:
         """Carry all of them; what did not work is left."""
+        room = memoryview(bytearray(self.room))
         while self.waiting and not self._ended:
             small = self.waiting[0]
             try:
-                carried = yield from self._carry(small, reader, writer)
+                carried = yield from self._carry(small, room, reader, writer)
             except TransferError as error:
+                self._tally.restart()
                 self._move(self._left, small)
                 if isinstance(error, StoreError) and error.retryable:
                     break
             else:
                 self._move(self._carried, carried)
-            self.steps += 1
+            self._steps += 1
         self._finishing = time.monotonic()
         failed = yield from writer.finish(lambda: not self._ended)
         with self._lock:
@@ -133,27 +145,34 @@ class Batch:
             self.waiting.popleft()
             to.append(what)
 
-    def _carry(self, small: Small, reader: BatchReader, writer: BatchWriter) -> Steps[Carried]:
+    def _carry(
+        self, small: Small, room: memoryview, reader: BatchReader, writer: BatchWriter
+    ) -> Steps[Carried]:
         began = time.monotonic()
-        data, known = yield from reader.read(small.item.info)
+        tally = self._tally
+        data, known = yield from reader.read(small.item.info, room, tally)
         algorithm = writer.algorithm or (known.algorithm if known else Algorithm.CRC32C)
         moved = checksum_of(algorithm, data)
         said = known or small.item.info.checksum
         if differ(said, moved):
             raise DamagedInTransitError(f"{small.item.source}: {moved}, not {said}, arrived")
-        stored = yield from writer.write(small.item.target.key, data, moved)
+        stored = yield from writer.write(small.item.target.key, data, moved, tally)
         evidence = Evidence(
             said, moved, stored, small.source.traits.local, small.target.traits.local
         )
         proved = verdict(small.item.target, evidence)
-        self.size += len(data)
+        tally.restart()
+        self._settled += len(data)
         return Carried(small, moved, proved, time.monotonic() - began)
 
 
 class Batches:
-    """The small files of a run that wait, and how they are carried, by so many `workers`."""
+    """The small files of a run that wait, and how they are carried, by so many `workers`.
 
-    def __init__(self, options: Options, quick: Quick | None, workers: int) -> None:
+    `memory` is how many bytes those may hold that are carried at the same time.
+    """
+
+    def __init__(self, options: Options, quick: Quick | None, workers: int, *, memory: int) -> None:
         plain = not (
             options.skip_existing
             or options.no_clobber
@@ -164,15 +183,22 @@ class Batches:
         )
         self._quick = quick if plain else None
         self._options = options
+        self._memory = memory
         self.workers = workers
         self._waiting: deque[Small] = deque()
         self._running = 0
+        self._held = 0
         self._held_up = False
 
     @property
     def ready(self) -> bool:
         """Whether a worker should look here."""
         return bool(self._waiting)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is memory for another batch; for one there always is."""
+        return not self._running or self._held + SMALL < self._memory
 
     @property
     def many(self) -> bool:
@@ -220,13 +246,18 @@ class Batches:
         """Return files to carry now, between two stores: few, if there are few for many workers."""
         count = min(-(-len(self._waiting) // (2 * self.workers)), MOST)
         taken = deque([self._waiting.popleft()])
+        size = taken[0].plan.size
         while len(taken) < count and self._waiting:
             small = self._waiting[0]
-            if small.source is not taken[0].source or small.target is not taken[0].target:
+            size += small.plan.size
+            alike = small.source is taken[0].source and small.target is taken[0].target
+            if not alike or size > MOST_BYTES:
                 break
             taken.append(self._waiting.popleft())
+        batch = Batch(taken)
         self._running += 1
-        return Batch(taken)
+        self._held += batch.room
+        return batch
 
     async def carry(self, batch: Batch) -> None:
         """Have a thread carry a batch; whatever this raises, what is left is in it."""
@@ -246,6 +277,7 @@ class Batches:
     def done(self, batch: Batch, attempts: Attempts, *, arrived: bool) -> None:
         """Take note of the end of a batch, of which something may have arrived."""
         self._running -= 1
+        self._held -= batch.room
         if arrived:
             attempts.heard(_lane(batch))
 

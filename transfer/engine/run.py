@@ -94,7 +94,9 @@ class Run:
         self._turns = Turns(self._pacer.limit, self._work)
         self._scheduler = Scheduler(limits_of(settings, self._pacer.limit))
         self._bell = Bell()
-        self._batches = Batches(options, quick_of(stores.mover), self._pacer.limit)
+        self._batches = Batches(
+            options, quick_of(stores.mover), self._pacer.limit, memory=settings.max_memory
+        )
         self._carrying: set[Batch] = set()
         self._running: set[FileTransfer] = set()
         self._listed = False
@@ -294,7 +296,7 @@ class Run:
             if task is not None:
                 job, command = task
                 await self._turn(_transfer(job), command)
-            elif self._batches.ready and self._scheduler.has_room:
+            elif self._batches.ready and self._batches.fits and self._scheduler.has_room:
                 # What failed in batches comes first, or it would pile up.
                 await self._carry_some()
             elif self._all_taken and not self._scheduler.jobs and not self._batches.busy:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 import anyio.to_thread
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
     from transfer.settings import Settings
     from transfer.store import Extent, Mover, Request, Sink, Source
+
+    Body: TypeAlias = "bytes | memoryview | SourceBody"
 
 # Read from a file, hashed and handed to the socket in one piece. Larger pieces
 # fall out of the cache between the three.
@@ -100,7 +102,7 @@ class AiohttpMover:
         return request.patience
 
     async def _send(
-        self, request: Request, body: bytes | SourceBody, sink: Sink | None, tally: Tally
+        self, request: Request, body: Body, sink: Sink | None, tally: Tally
     ) -> Response:
         headers = dict(request.headers)
         headers.setdefault(hdrs.ACCEPT_ENCODING, "identity")
@@ -265,7 +267,7 @@ async def _read_capped(request: Request, answer: aiohttp.ClientResponse) -> byte
     return b"".join(pieces)
 
 
-def _body(request: Request, source: Source | None, tally: Tally) -> bytes | SourceBody:
+def _body(request: Request, source: Source | None, tally: Tally) -> Body:
     return request.body if source is None else SourceBody(source, tally)
 
 

@@ -5,9 +5,10 @@ Its connections do not block, and are its own: those of exchanges in threads do.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from transfer.errors import DamagedInTransitError, ProtocolError
 from transfer.mover.connection import Connection
@@ -17,12 +18,30 @@ from transfer.quick import Aside, Ready
 from transfer.store import Response
 
 if TYPE_CHECKING:
-    import socket
-
     from transfer.mover.http1 import Head
     from transfer.mover.pool import Pool
     from transfer.quick import Steps
     from transfer.store import Request, Tls
+    from transfer.tally import Tally
+
+# A body of this size travels with its head, in one packet or few.
+_WITH_HEAD = 64 * 1024
+# TLS takes all of what it is offered or says nothing of how far it is.
+_TLS_PIECE = 256 * 1024
+# Not every system can be told that more is to come.
+_MORE: int = getattr(socket, "MSG_MORE", 0)
+
+
+class Bodies(NamedTuple):
+    """Where the bytes of bodies are counted, if they come in pieces, and put.
+
+    `room` is for what arrives, and used only while nothing is waited for; `into` has to
+    be filled by the body of a success, if there is such.
+    """
+
+    tally: Tally
+    room: memoryview
+    into: memoryview | None = None
 
 
 def exchange_in_steps(
@@ -30,23 +49,24 @@ def exchange_in_steps(
     pool: Pool,
     tls: Tls,
     context: ssl.SSLContext | None,
+    bodies: Bodies,
     *,
-    room: memoryview,
     connect_timeout: float,
 ) -> Steps[Response]:
-    """Do it, on a connection of the pool if there is one; `room` is used while it does not wait."""
+    """Do it, on a connection of the pool if there is one."""
     address = Address.of(request.url)
     key = address, tls
     while True:
         connection = pool.take(key)
         if connection is None:
             connection = yield from _opened(address, context, connect_timeout)
-        line = _Line(connection.sock, room)
+        line = _Line(connection, bodies.room, bodies.tally)
         try:
-            answer, reusable = yield from _exchange(request, connection, line)
+            answer, reusable = yield from _exchange(request, connection, line, bodies.into)
         except StaleError:
             # The peer closed it while it was idle: nothing was done with the request.
             connection.close()
+            bodies.tally.restart()
             continue
         except BaseException:
             connection.close()
@@ -71,9 +91,9 @@ def _opened(address: Address, context: ssl.SSLContext | None, timeout: float) ->
 
 
 def _exchange(
-    request: Request, connection: Connection, line: _Line
+    request: Request, connection: Connection, line: _Line, into: memoryview | None
 ) -> Steps[tuple[Response, bool]]:
-    broken = yield from line.send(whole_head(request, None) + request.body)
+    broken = yield from line.send(whole_head(request, None), request.body)
     reader = HeadReader(request.method)
     head: Head | None = None
     begun = False
@@ -90,10 +110,35 @@ def _exchange(
         raise DamagedInTransitError(
             f"the server answered {head.status} before it had all of the request"
         )
-    body, rest = yield from _body(head, reader.rest, line, request.most)
+    if into is not None and 200 <= head.status < 300:
+        body, rest = b"", (yield from _put_into(into, head, reader.rest, line))
+    else:
+        body, rest = yield from _body(head, reader.rest, line, request.most)
     ends = head.chunked or head.length is not None
     reusable = broken is None and head.keep_alive and ends and not rest
     return Response(head.status, head.headers, body), reusable
+
+
+def _put_into(into: memoryview, head: Head, data: bytes, line: _Line) -> Steps[bytes]:
+    """Have memory filled by the body of an answer; return what came behind it."""
+    size = len(into)
+    if head.length is None:
+        data, rest = yield from _body(head, data, line, size)
+        _check_length(len(data), size)
+        into[:] = data
+        return rest
+    _check_length(head.length, size)
+    came = min(len(data), size)
+    into[:came] = data[:came]
+    line.tally.advance(came)
+    if came < size and came + (yield from line.fill(into[came:])) < size:
+        raise DamagedInTransitError("the answer broke off")
+    return data[came:]
+
+
+def _check_length(length: int, expected: int) -> None:
+    if length != expected:
+        raise DamagedInTransitError(f"the answer has {length} bytes, {expected} were expected")
 
 
 def _body(head: Head, data: bytes, line: _Line, most: int) -> Steps[tuple[bytes, bytes]]:
@@ -138,26 +183,61 @@ def _check_size(size: int, most: int) -> None:
 
 
 class _Line:
-    """A socket that does not block."""
+    """A socket that does not block; `tally` counts the bytes of bodies that come in pieces."""
 
-    def __init__(self, sock: socket.socket, room: memoryview) -> None:
-        self._sock = sock
+    def __init__(self, connection: Connection, room: memoryview, tally: Tally) -> None:
+        self.tally = tally
+        self._sock = connection.sock
+        self._encrypted = connection.encrypted
         self._room = room
-        self._readable = Ready(sock)
+        self._readable = Ready(connection.sock)
 
-    def send(self, data: bytes) -> Steps[OSError | None]:
+    def send(self, head: bytes, body: bytes | memoryview) -> Steps[OSError | None]:
         """Send all of it; return what kept it from going: there may be an answer all the same."""
+        if len(body) <= _WITH_HEAD:
+            return (yield from self._send(head + body, 0, counted=False))
+        flags = 0 if self._encrypted else _MORE
+        broken = yield from self._send(head, flags, counted=False)
+        return broken or (yield from self._send(body, 0, counted=True))
+
+    def _send(
+        self, data: bytes | memoryview, flags: int, *, counted: bool
+    ) -> Steps[OSError | None]:
         view = memoryview(data)
+        piece = _TLS_PIECE if self._encrypted else len(view)
         while view:
             try:
-                view = view[self._sock.send(view) :]
+                sent = self._sock.send(view[:piece], flags)
             except (BlockingIOError, ssl.SSLWantWriteError):
                 yield Ready(self._sock, writing=True)
             except ssl.SSLWantReadError:
                 yield self._readable
             except OSError as error:
                 return error
+            else:
+                view = view[sent:]
+                if counted:
+                    self.tally.advance(sent)
         return None
+
+    def fill(self, view: memoryview) -> Steps[int]:
+        """Put the next bytes of a body there; return how many, fewer if the line breaks or ends."""
+        receive, filled, size = self._sock.recv_into, 0, len(view)
+        while filled < size:
+            try:
+                count = receive(view[filled:])
+            except (BlockingIOError, ssl.SSLWantReadError):
+                yield self._readable
+            except ssl.SSLWantWriteError:
+                yield Ready(self._sock, writing=True)
+            except OSError:
+                break
+            else:
+                if not count:
+                    break
+                filled += count
+                self.tally.advance(count)
+        return filled
 
     def receive(self) -> Steps[bytes]:
         """Return the next bytes of those that have begun to arrive; none are the end."""

@@ -25,7 +25,7 @@ from transfer.mover.driver import Driver
 from transfer.mover.exchange import Exchange
 from transfer.mover.pool import Pool
 from transfer.mover.proxies import Proxies
-from transfer.mover.small_exchange import exchange_in_steps
+from transfer.mover.small_exchange import Bodies, exchange_in_steps
 from transfer.mover.stall import StallWatch
 from transfer.mover.trust import Trust
 from transfer.redaction import redact
@@ -104,15 +104,18 @@ class ThreadMover:
         """Tell whether a thread can go there by itself; see `Quick`."""
         return self._proxies.choose(url) is None
 
-    def exchange_in_steps(self, request: Request) -> Steps[Response]:
+    def exchange_in_steps(
+        self, request: Request, tally: Tally, *, into: memoryview | None = None
+    ) -> Steps[Response]:
         """Send a request and take its answer, with others in one thread; see `Quick`."""
         tls = request.tls or _NO_TLS
         context = self._trust.context_now(tls) if request.url.startswith("https:") else None
+        bodies = Bodies(tally, self._room, into)
         timeout = self._settings.connect_timeout
         try:
             return (
                 yield from exchange_in_steps(
-                    request, self._driven, tls, context, room=self._room, connect_timeout=timeout
+                    request, self._driven, tls, context, bodies, connect_timeout=timeout
                 )
             )
         except StoreError as error:
