@@ -41,7 +41,7 @@ T = TypeVar("T")
 # A disk may take so many seconds to write out what it holds, which may be other programs' too.
 _SYNC_PATIENCE = 900.0
 # Larger files are worth a thread's time of their own.
-SMALL = 2 * MIB
+SMALL = 4 * MIB
 # So few files that wait are done the long way, where each is shown by itself.
 FEW = 4
 # So many at most, of so many bytes, are seen, or lost, together.
@@ -196,11 +196,6 @@ class Batches:
         return bool(self._waiting)
 
     @property
-    def fits(self) -> bool:
-        """Whether there is memory for another batch; for one there always is."""
-        return not self._running or self._held + SMALL < self._memory
-
-    @property
     def many(self) -> bool:
         """Whether so many wait that every worker can have all that it may carry."""
         return len(self._waiting) >= 2 * MOST * self.workers
@@ -233,10 +228,17 @@ class Batches:
     def pays(self, attempts: Attempts) -> bool:
         """Tell whether the next file should go in a batch.
 
-        Not where few wait, nor while the host that it meets is asked by single probes only.
+        Not where few wait, nor while the host that it meets is asked by single probes only,
+        and not where all memory is held by others.
         """
+        first = self._waiting[0]
         few = len(self._waiting) < FEW
-        return not few and not self._held_up and not attempts.in_trouble(_lane(self._waiting[0]))
+        fits = not few and not self._held_up and self._fits(first)
+        return fits and not attempts.in_trouble(_lane(first))
+
+    def _fits(self, small: Small) -> bool:
+        """Tell whether there is memory for a file; for one batch there always is."""
+        return not self._running or self._held + small.plan.size < self._memory
 
     def give_up_one(self) -> Small:
         """Return a file that is not to go in a batch after all."""
@@ -251,7 +253,7 @@ class Batches:
             small = self._waiting[0]
             size += small.plan.size
             alike = small.source is taken[0].source and small.target is taken[0].target
-            if not alike or size > MOST_BYTES:
+            if not alike or size > MOST_BYTES or not self._fits(small):
                 break
             taken.append(self._waiting.popleft())
         batch = Batch(taken)

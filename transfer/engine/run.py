@@ -296,7 +296,7 @@ class Run:
             if task is not None:
                 job, command = task
                 await self._turn(_transfer(job), command)
-            elif self._batches.ready and self._batches.fits and self._scheduler.has_room:
+            elif self._batches.ready and self._scheduler.has_room:
                 # What failed in batches comes first, or it would pile up.
                 await self._carry_some()
             elif self._all_taken and not self._scheduler.jobs and not self._batches.busy:
