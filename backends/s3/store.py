@@ -114,6 +114,7 @@ class S3Store(S3Bucket):
             sign,
             tls_for=lambda _: self.signing.tls,
             error_of=lambda answer: self.error(f"read {self.url}/{key}", answer),
+            ranged=False,  # of a range, S3 does not say the checksum
             checksum_of=s3_checksums.of_headers,
             realm=self.copies.realm,
             place=origin_place(self.bucket, key),

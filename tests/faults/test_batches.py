@@ -7,10 +7,14 @@ import os
 import anyio
 import pytest
 
-from tests.faults.harness import BUCKET, StrictStore
+from tests.faults.harness import BUCKET, ChaosProxy, StrictStore
 from tests.faults.harness import lies as l
+from tests.faults.harness import lies_about_content as c
+from tests.faults.harness.network import Flip, Reset, Seeded, Slices
 from transfer.engine import Engine
+from transfer.engine.batches import SMALL
 from transfer.settings import Settings
+from transfer.sizes import KIB
 
 COUNT = 300
 
@@ -31,6 +35,17 @@ def tree(tmp_path):
     return root
 
 
+@pytest.fixture
+def heavy(tmp_path):
+    """Files that do not fit into what a socket takes, or brings, at once."""
+    root = tmp_path / "heavy"
+    root.mkdir()
+    for number in range(20):
+        (root / f"f{number:02}").write_bytes(os.urandom(64 * KIB + number * 77_777))
+    (root / "largest").write_bytes(os.urandom(SMALL))
+    return root
+
+
 def settings(server, tmp_path, **more):
     environ = {**server.environ, "TRANSFER_STATE_DIR": str(tmp_path / "state")}
     return Settings.from_env(environ | {name: str(value) for name, value in more.items()})
@@ -46,8 +61,7 @@ async def test_all_of_them_there_and_back(server, tree, tmp_path):
         back = await engine.pull(f"s3://{BUCKET}/t/", f"{tmp_path}/back/")
     assert len(up.done) == len(back.done) == COUNT
     assert contents(tmp_path / "back") == contents(tree)
-    assert {done.verified for done in up.done} == {"content"}
-    assert len([done for done in back.done if done.verified == "content"]) > COUNT // 2
+    assert {done.verified for done in [*up.done, *back.done]} == {"content"}
     assert len(server.seen("PutObject")) == COUNT
     assert all("x-amz-checksum-crc32c" in entry.headers for entry in server.seen("PutObject"))
     assert server.peak <= 8
@@ -62,6 +76,61 @@ async def test_what_fails_is_done_again(server, tree, tmp_path, lie):
         await engine.push(f"{tree}/", f"s3://{BUCKET}/t/")
         await engine.pull(f"s3://{BUCKET}/t/", f"{tmp_path}/back/")
     assert contents(tmp_path / "back") == contents(tree)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        l.refuse(503, "SlowDown"),
+        l.drop(),
+        l.drop(after=100_000),
+        l.early(503, "SlowDown", after=100_000),
+        l.early(500, "InternalError", after=100_000, rst=True),
+        l.lose_answer(),
+    ],
+)
+async def test_larger_ones_whose_sending_fails_are_sent_again(server, heavy, tmp_path, lie):
+    server.lies.add("PutObject", lie, nth=range(3, 100, 6))
+    async with Engine(settings(server, tmp_path)) as engine:
+        report = await engine.push(f"{heavy}/", f"s3://{BUCKET}/t/")
+    assert {done.verified for done in report.done} == {"content"}
+    assert {key: stored.data for key, stored in server.objects.items()} == {
+        f"t/{name}": data for name, data in contents(heavy).items()
+    }
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        l.drop(),
+        c.short(),
+        c.short(70_000),
+        c.short(1, "chunked"),
+        c.short(1, "close"),
+        c.surplus(),
+        c.surplus(framing="chunked"),
+        c.gzipped(),
+        c.flip_sent(-1),
+    ],
+)
+async def test_larger_ones_that_arrive_otherwise_are_read_again(server, heavy, tmp_path, lie):
+    async with Engine(settings(server, tmp_path)) as engine:
+        await engine.push(f"{heavy}/", f"s3://{BUCKET}/t/")
+        server.lies.add("GetObject", lie, nth=(2, 4, 6))
+        report = await engine.pull(f"s3://{BUCKET}/t/", f"{tmp_path}/back/")
+    assert contents(tmp_path / "back") == contents(heavy)
+    assert [done.verified for done in report.done] == ["content"] * 21
+
+
+@pytest.mark.parametrize("fault", [Flip(at=200_000), Reset(at=200_000), Slices(10_000)])
+async def test_larger_ones_over_a_bad_line(server, heavy, tmp_path, fault):
+    async with ChaosProxy(server.port, Seeded(7, 0.3, [fault])) as proxy:
+        bad = settings(server, tmp_path, MLFLOW_S3_ENDPOINT_URL=f"http://127.0.0.1:{proxy.port}")
+        async with Engine(bad) as engine:
+            await engine.push(f"{heavy}/", f"s3://{BUCKET}/t/")
+            await engine.pull(f"s3://{BUCKET}/t/", f"{tmp_path}/back/")
+        assert any(connection.faults for connection in proxy.connections)
+    assert contents(tmp_path / "back") == contents(heavy)
 
 
 async def test_one_that_is_refused_stops_no_other(server, tree, tmp_path):
