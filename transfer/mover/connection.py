@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
     from transfer.mover.http1 import Address
 
+# A body of this size travels with its head, in one packet or few.
+WITH_HEAD = 64 * 1024
+# Of a head, that its body is to come; not every system can be told.
+MORE: int = getattr(socket, "MSG_MORE", 0)
 # A peer that closes idle connections does so after this long at the earliest.
 IDLE_LIMIT = 15.0
 # Read at once of a head, which may have some of the body behind it.

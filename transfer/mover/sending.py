@@ -13,13 +13,13 @@ The last bytes of a source are held back until it was seen to be unchanged.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from transfer.files import local_errors, read_exactly
 from transfer.mover.buffers import HELD, own_buffer
+from transfer.mover.connection import MORE, WITH_HEAD
 from transfer.sizes import MIB
 
 if TYPE_CHECKING:
@@ -30,12 +30,8 @@ if TYPE_CHECKING:
     from transfer.store import Extent
     from transfer.tally import Tally
 
-# A body of this size travels with its head, in one packet or few.
-_WITH_HEAD = 64 * 1024
 # Held back until the source was checked.
 _LAST = 64 * 1024
-# Not every system can be told that more is to come.
-_MORE: int = getattr(socket, "MSG_MORE", 0)
 # What is not in memory, or on a disk as fast, comes in less than so many bytes a second;
 # a thread that had to wait for a processor may take so many seconds more.
 _FROM_MEMORY = 500e6
@@ -52,12 +48,12 @@ def send_source(
     Raises OSError of the socket, LocalError and SourceChangedError of the file.
     """
     size = source.span.size
-    if size <= _WITH_HEAD:
+    if size <= WITH_HEAD:
         last = _last(source, 0, tally)
         connection.sock.sendall(head + last)
         tally.advance(len(last))
         return True
-    connection.sock.sendall(head, *(() if connection.encrypted else (_MORE,)))
+    connection.sock.sendall(head, *(() if connection.encrypted else (MORE,)))
     outgoing = _Outgoing(connection, source, size - _LAST, tally)
     with closing(outgoing.pieces(buffers)) as pieces:
         for _ in pieces:

@@ -5,13 +5,12 @@ Its connections do not block, and are its own: those of exchanges in threads do.
 
 from __future__ import annotations
 
-import socket
 import ssl
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from transfer.errors import DamagedInTransitError, ProtocolError
-from transfer.mover.connection import Connection
+from transfer.mover.connection import MORE, WITH_HEAD, Connection
 from transfer.mover.exchange import StaleError, lost, whole_head
 from transfer.mover.http1 import Address, ChunkedBody, HeadReader
 from transfer.quick import Aside, Ready
@@ -24,12 +23,8 @@ if TYPE_CHECKING:
     from transfer.store import Request, Tls
     from transfer.tally import Tally
 
-# A body of this size travels with its head, in one packet or few.
-_WITH_HEAD = 64 * 1024
 # TLS takes all of what it is offered or says nothing of how far it is.
 _TLS_PIECE = 256 * 1024
-# Not every system can be told that more is to come.
-_MORE: int = getattr(socket, "MSG_MORE", 0)
 
 
 class Bodies(NamedTuple):
@@ -194,9 +189,9 @@ class _Line:
 
     def send(self, head: bytes, body: bytes | memoryview) -> Steps[OSError | None]:
         """Send all of it; return what kept it from going: there may be an answer all the same."""
-        if len(body) <= _WITH_HEAD:
+        if len(body) <= WITH_HEAD:
             return (yield from self._send(head + body, 0, counted=False))
-        flags = 0 if self._encrypted else _MORE
+        flags = 0 if self._encrypted else MORE
         broken = yield from self._send(head, flags, counted=False)
         return broken or (yield from self._send(body, 0, counted=True))
 

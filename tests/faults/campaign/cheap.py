@@ -62,7 +62,7 @@ def hurried() -> Generator[None]:
         (S3Control, "ask", hasty_ask),
         (backends.s3.parts.S3Parts, "limits", replace(backends.s3.parts.LIMITS, min_size=1)),
         (transfer.coordinator.reaper, "OWED_AFTER", 0.0),
-        (transfer.mover.sending, "_WITH_HEAD", _WITH_HEAD),
+        (transfer.mover.sending, "WITH_HEAD", _WITH_HEAD),
         (transfer.mover.sending, "_LAST", _LAST),
     ]
     patches = [patch.object(*change) for change in changes]
