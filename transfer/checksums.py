@@ -16,8 +16,9 @@ import re
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from importlib.util import find_spec
+from functools import cache, lru_cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING, Protocol, cast
 
 from transfer.errors import MissingExtraError
@@ -156,14 +157,33 @@ def available(algorithm: Algorithm) -> bool:
 def new_digest(algorithm: Algorithm) -> Digest:
     """Start a running checksum."""
     if algorithm is Algorithm.CRC32C:
-        from crc32c import crc32c  # noqa: PLC0415 - 40 ms, paid by whoever hashes
-
-        return _Crc(algorithm, crc32c)
+        return _Crc(algorithm, _crc32c())
     if algorithm is Algorithm.CRC32:
         return _Crc(algorithm, zlib.crc32)
     if algorithm is Algorithm.CRC64NVME:
         return _Crc(algorithm, _crc64nvme())
     return _Hash(algorithm)
+
+
+@cache
+def _crc32c() -> Callable[[Buffer, int], int]:
+    """Return the function of the library.
+
+    Its package looks for its own version when it is imported, which takes longer than to
+    send many a file. So what it holds is taken by itself, if it is what it is taken for.
+    """
+    package = find_spec("crc32c")
+    places = package.submodule_search_locations if package else None
+    found = PathFinder.find_spec("_crc32c", places) if places else None
+    if found is not None and found.loader is not None:
+        module = module_from_spec(found)
+        found.loader.exec_module(module)
+        alone: Callable[[Buffer, int], int] | None = getattr(module, "crc32c", None)
+        if alone is not None and alone(b"123456789", 0) == 0xE3069283:
+            return alone
+    from crc32c import crc32c  # noqa: PLC0415 - only where it has changed
+
+    return crc32c
 
 
 def checksum_of(algorithm: Algorithm, data: Buffer) -> Checksum:
