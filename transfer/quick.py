@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ca
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Future
 
     from transfer.checksums import Algorithm, Checksum
     from transfer.errors import TransferError
@@ -75,12 +76,8 @@ def aside(action: Callable[[], T], *, steady: bool = False) -> Steps[T]:
     return waiting.result()
 
 
-class Quick(Protocol):
-    """Facet of a mover: exchanges whose bodies fit into memory, many in one thread."""
-
-    def reaches(self, url: str) -> bool:
-        """Tell whether a thread can go there by itself: not where a proxy is in between."""
-        ...
+class Exchanges(Protocol):
+    """Exchanges whose bodies fit into memory, many in one thread."""
 
     def exchange_in_steps(
         self, request: Request, tally: Tally, *, into: memoryview | None = None
@@ -92,11 +89,38 @@ class Quick(Protocol):
         """
         ...
 
-    async def run(self, steps: Steps[None], moved: Callable[[], float]) -> None:
-        """Have the thread do something; StalledError if `moved` stands still.
 
-        When cancelled, ConnectionLostError is raised where the steps wait, and
-        their end is waited for.
+class Errand(Protocol):
+    """Something that is on its way, elsewhere."""
+
+    @property
+    def future(self) -> Future[None]:
+        """What is done when it is."""
+        ...
+
+    def interrupt(self) -> None:
+        """Have it come to its end soon."""
+        ...
+
+
+class Quick(Exchanges, Protocol):
+    """Facet of a mover: the thread that does many small things by turns."""
+
+    def reaches(self, url: str) -> bool:
+        """Tell whether a thread can go there by itself: not where a proxy is in between."""
+        ...
+
+    def submit(self, steps: Steps[None]) -> Errand:
+        """Have the thread do something.
+
+        When interrupted, ConnectionLostError is raised where the steps wait.
+        """
+        ...
+
+    async def wait(self, errand: Errand, moved: Callable[[], float]) -> None:
+        """Wait for the end of something; StalledError if `moved` stands still.
+
+        Then, and when cancelled, it is interrupted and its end waited for, for a while.
         """
         ...
 
@@ -142,6 +166,26 @@ class BatchWriter(Protocol):
         ...
 
 
+class Batcher(Protocol):
+    """What it takes to carry small objects of a store, by any thread of any process.
+
+    Best if it can be pickled: then worker processes have one each, which is used for
+    many batches. With the keys to sign by in it, it is a secret.
+    """
+
+    def reader(self, exchanges: Exchanges) -> BatchReader:
+        """Return a reader for one batch."""
+        ...
+
+    def writer(self, exchanges: Exchanges, intent: Intent) -> BatchWriter:
+        """Return a writer for one batch of objects that are all meant so, but for their size."""
+        ...
+
+    def clear(self, intent: Intent, keys: Iterable[str]) -> None:
+        """Take away what such a writer has left whose process has died; blocks."""
+        ...
+
+
 class Batches(Protocol):
     """Facet: small objects by the many, at a small cost each.
 
@@ -149,12 +193,11 @@ class Batches(Protocol):
     sailing is raised, and the engine does it again the long way.
     """
 
-    async def reader(self) -> BatchReader | None:
-        """Return a reader for one batch, None if that cannot be done here."""
-        ...
+    async def batcher(self) -> Batcher | None:
+        """Return what carries now, None if that cannot be done here.
 
-    async def writer(self, intent: Intent) -> BatchWriter | None:
-        """Return a writer for one batch of objects that are all meant so, but for their size."""
+        The same one, until something has changed.
+        """
         ...
 
 

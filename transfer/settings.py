@@ -58,6 +58,11 @@ def _concurrency(text: str) -> int | None:
     return None if text == "auto" else _whole(1, 1024)(text)
 
 
+def _workers(text: str) -> int | None:
+    """`auto` leaves it to how many processors there are."""
+    return None if text == "auto" else _whole(0, 64)(text)
+
+
 def _seconds(text: str) -> float:
     try:
         number = float(text)
@@ -221,6 +226,14 @@ class Settings:
         64 * MIB,
         "Bytes that the buffers of one run may hold.",
         shown="64 MiB",
+    )
+    workers: int | None = _setting(
+        "TRANSFER_WORKERS",
+        _workers,
+        None,
+        "Processes that carry small files: `auto` begins one for each processor, at most 4, once"
+        " so many files wait that it pays; a number is begun with the first; 0 is none.",
+        shown="auto",
     )
     attempts: int = _setting(
         "TRANSFER_ATTEMPTS",

@@ -38,7 +38,7 @@ from transfer.errors import (
     UsageError,
 )
 from transfer.model import ObjectInfo, Page, Traits
-from transfer.mover import open_mover
+from transfer.mover.threads import open_mover
 from transfer.sizes import MIB, TIB
 from transfer.store import Tls
 

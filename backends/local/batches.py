@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import secrets
 import stat
 import time
 from contextlib import suppress
@@ -17,19 +16,18 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from backends.local.folder import version_of
-from backends.partial_file import make_folders, sync_folder, temporary_name
+from backends.local.folder import LocalFolder, version_of
+from backends.partial_file import is_ours, make_folders, sync_folder, temporary_name
 from transfer.errors import SourceChangedError, TransferError
 from transfer.files import local_errors, translated
 from transfer.quick import aside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from backends.local.folder import LocalFolder
     from transfer.checksums import Algorithm, Checksum
     from transfer.model import Intent, ObjectInfo
-    from transfer.quick import BatchReader, BatchWriter, Steps
+    from transfer.quick import Batcher, BatchReader, BatchWriter, Exchanges, Steps
     from transfer.tally import Tally
 
 T = TypeVar("T")
@@ -40,6 +38,8 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 # bytes; one on a network's disk takes more.
 _SLOW = 0.0004
 _AS_MUCH = 256 * 1024
+# The first digits of a temporary name tell one batch from all others, the rest its files.
+_MARK = 24
 # So few files are cheaper synced one by one than with all else on their disk.
 _FEW = 4
 
@@ -48,19 +48,48 @@ class LocalBatches:
     """The facet of a folder; `together` syncs a batch at once, where files are to last."""
 
     def __init__(self, folder: LocalFolder, *, together: bool) -> None:
+        self._batcher = LocalBatcher(folder, together=together)
+
+    async def batcher(self) -> Batcher | None:
+        """Return always the same."""
+        return self._batcher
+
+
+class LocalBatcher:
+    """A folder, and what is learnt of it on the way, which each process does by itself."""
+
+    def __init__(self, folder: LocalFolder, *, together: bool) -> None:
         self._folder = folder
         self._together = together
         self._files = _Files()
         self._folders: set[str] = set()
 
-    async def reader(self) -> BatchReader | None:
+    def __reduce__(self) -> tuple[Callable[..., LocalBatcher], tuple[LocalFolder, bool]]:
+        return _batcher, (self._folder, self._together)
+
+    def reader(self, exchanges: Exchanges) -> BatchReader:
         """Return a reader."""
+        del exchanges
         return _Reader(self._folder, self._files)
 
-    async def writer(self, intent: Intent) -> BatchWriter | None:
+    def writer(self, exchanges: Exchanges, intent: Intent) -> BatchWriter:
         """Return a writer."""
-        del intent
-        return _Writer(self._folder, self._files, self._folders, together=self._together)
+        del exchanges
+        mark = intent.nonce[:_MARK]
+        return _Writer(self._folder, self._files, self._folders, mark, together=self._together)
+
+    def clear(self, intent: Intent, keys: Iterable[str]) -> None:
+        """Remove what has the temporary name of a file, in the folders of the keys."""
+        begin = temporary_name(intent.nonce).partition(intent.nonce)[0] + intent.nonce[:_MARK]
+        for folder in {self._folder.file_of(key).rpartition("/")[0] or "/" for key in keys}:
+            with local_errors("clean up", folder), suppress(FileNotFoundError):
+                for path in Path(folder).iterdir():
+                    if path.name.startswith(begin) and is_ours(path.name):
+                        _remove(str(path))
+
+
+def _batcher(folder: LocalFolder, together: bool) -> LocalBatcher:  # noqa: FBT001 - for pickle
+    return LocalBatcher(folder, together=together)
 
 
 class _Files:
@@ -129,13 +158,13 @@ class _Writer:
     algorithm: Algorithm | None = None
 
     def __init__(
-        self, folder: LocalFolder, files: _Files, folders: set[str], *, together: bool
+        self, folder: LocalFolder, files: _Files, folders: set[str], mark: str, *, together: bool
     ) -> None:
         self._folder = folder
         self._files = files
         self._folders = folders
         self._together = together
-        self._nonce = secrets.token_hex(12)
+        self._mark = mark
         self._written: list[_Written] = []
         self._disks = _Disks() if together and folder.durable else None
         self._count = self._shown = 0
@@ -157,7 +186,7 @@ class _Writer:
             if self._disks is not None:
                 self._disks.watch(folder)
             self._count += 1
-            name = temporary_name(f"{self._nonce}{self._count:08x}")
+            name = temporary_name(f"{self._mark}{self._count:08x}")
             written = _Written(key, folder, f"{folder}/{name}", path)
             sync = self._folder.durable and not self._together
             fd = os.open(written.temporary, _WRITE, 0o666)

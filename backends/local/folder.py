@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-import anyio.to_thread
+from typing import TYPE_CHECKING
 
 from backends.partial_file import is_ours
 from transfer.errors import BadKeyError
@@ -15,9 +13,6 @@ from transfer.model import ObjectInfo
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
-
-T = TypeVar("T")
 
 
 class LocalFolder:
@@ -37,19 +32,6 @@ class LocalFolder:
     def url(self) -> str:
         """The folder."""
         return self.root.as_uri()
-
-    async def run(self, action: str, key: str, act: Callable[[Path], T]) -> T:
-        """Do something with the file of a key, all of it in one trip to a thread.
-
-        What the system refuses is told as "cannot <action> <path>: why".
-        """
-
-        def run() -> T:
-            path = self.path_of(key)
-            with local_errors(action, str(path)):
-                return act(path)
-
-        return await anyio.to_thread.run_sync(run)
 
     def path_of(self, key: str) -> Path:
         """Return the file of a key; BadKeyError if the key may not be used."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 
-from backends.local.folder import LocalFolder, info_of
+from backends.local.folder import info_of
+from backends.local.trips import act_on
 from backends.partial_file import PartialFile, etag_of
 from transfer.errors import (
     UnsupportedError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from backends.local.folder import LocalFolder
     from transfer.checksums import Checksum
     from transfer.store import Source
     from transfer.tally import Tally
@@ -121,4 +123,4 @@ class LocalParts:
         def run(path: Path) -> T:
             return act(PartialFile(path, upload.id, self._folder.durable))
 
-        return await self._folder.run(action, upload.key, run)
+        return await act_on(self._folder, upload.key, action, run)

@@ -21,6 +21,7 @@ from backends.local.batches import LocalBatches
 from backends.local.folder import LocalFolder, info_of, version_of
 from backends.local.leftovers import LocalLeftovers
 from backends.local.parts import LARGEST, LocalParts
+from backends.local.trips import act_on
 from backends.local.walk import Walks
 from transfer.errors import (
     LocalError,
@@ -77,7 +78,8 @@ class LocalStore(LocalFolder):
         self._walks = Walks()
         self.leftovers = LocalLeftovers(root)
         self.parts = LocalParts(self)
-        self.batches = LocalBatches(self, together=together)
+        alone = LocalFolder(root, durable=durable, confined=confined)
+        self.batches = LocalBatches(alone, together=together)
 
     @property
     def traits(self) -> Traits:
@@ -86,7 +88,7 @@ class LocalStore(LocalFolder):
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at a file; a folder is no object."""
-        return await self.run("look at", key, partial(_stat, key=key))
+        return await act_on(self, key, "look at", partial(_stat, key=key))
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List files below a folder, links followed unless confined."""
@@ -104,7 +106,7 @@ class LocalStore(LocalFolder):
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
         """Open a regular file for reading."""
         del info
-        fd, path = await self.run("read", key, _open_regular)
+        fd, path = await act_on(self, key, "read", _open_regular)
         try:
             yield OpenFile(fd, path, info_of(key, os.fstat(fd)))
         finally:
@@ -125,7 +127,7 @@ class LocalStore(LocalFolder):
 
     async def delete(self, key: str) -> None:
         """Remove a file; folders stay."""
-        await self.run("delete", key, _delete)
+        await act_on(self, key, "delete", _delete)
 
     async def _path(self, key: str) -> Path:
         return await anyio.to_thread.run_sync(self.path_of, key)

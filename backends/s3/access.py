@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from backends.s3.requests import S3Requests
 from transfer.signing import Credentials
 from transfer.store import Tls
 
@@ -60,6 +61,10 @@ class Signing:
         """The account that must own the bucket, sent and signed with every request."""
         owner = self.settings.s3_bucket_owner
         return {"x-amz-expected-bucket-owner": owner} if owner else {}
+
+    def requests(self, base: str) -> S3Requests:
+        """Return how a bucket is asked at an address."""
+        return S3Requests(base, self.region, self.owner_header, self.put_headers)
 
     @property
     def tls(self) -> Tls:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backends.s3 import checksums as s3_checksums
-from backends.s3.parts import LIFETIME
+from backends.s3.errors import error_of_answer
+from backends.s3.requests import LIFETIME
+from transfer.checksums import Algorithm
 from transfer.errors import DamagedInTransitError, SourceChangedError
+from transfer.model import Intent
 from transfer.quick import quick_of
 from transfer.store import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from backends.s3.bucket import S3Bucket
-    from transfer.checksums import Algorithm, Checksum
+    from backends.s3.requests import S3Requests
+    from transfer.checksums import Checksum
     from transfer.errors import TransferError
-    from transfer.model import Intent, ObjectInfo
-    from transfer.quick import BatchReader, BatchWriter, Quick, Steps
+    from transfer.model import ObjectInfo
+    from transfer.quick import Batcher, BatchReader, BatchWriter, Exchanges, Steps
     from transfer.signing import Credentials
-    from transfer.store import Response, SignedRequest
+    from transfer.store import Response, SignedRequest, Tls
     from transfer.tally import Tally
+
+# As far as it matters here: with what the store checks by, where it can.
+_CHECKED = Intent(None, algorithm=Algorithm.CRC32C)
 
 
 class S3Batches:
@@ -28,36 +36,51 @@ class S3Batches:
 
     def __init__(self, bucket: S3Bucket) -> None:
         self._bucket = bucket
+        self._last: S3Batcher | None = None
 
-    async def reader(self) -> BatchReader | None:
-        """Return a reader; its keys are those of now."""
-        wire = await self._wire()
-        return None if wire is None else _Reader(self._bucket, wire)
-
-    async def writer(self, intent: Intent) -> BatchWriter | None:
-        """Return a writer; its keys are those of now."""
-        wire = await self._wire()
-        return None if wire is None else _Writer(self._bucket, wire, intent)
-
-    async def _wire(self) -> _Wire | None:
+    async def batcher(self) -> Batcher | None:
+        """Return what carries with the keys of now."""
         bucket = self._bucket
         quick = quick_of(bucket.mover)
-        if quick is None or not quick.reaches(bucket.presigner.base):
+        requests = bucket.presigner.requests
+        if quick is None or not quick.reaches(requests.base):
             return None
-        return _Wire(bucket, quick, await bucket.signing.keyring.current())
+        found = S3Batcher(
+            bucket.url,
+            requests,
+            await bucket.signing.keyring.current(),
+            bucket.signing.tls,
+            bucket.checksumming(_CHECKED),
+        )
+        if found != self._last:
+            self._last = found
+        return self._last
 
 
-class _Wire:
-    """Requests from a thread."""
+@dataclass(frozen=True, slots=True)
+class S3Batcher:
+    """A bucket, at one address, with keys; `algorithm` is what it checks by."""
 
-    def __init__(self, bucket: S3Bucket, quick: Quick, credentials: Credentials) -> None:
-        self._bucket = bucket
-        self._quick = quick
-        self.credentials = credentials
-        self._tls = bucket.signing.tls
+    url: str
+    requests: S3Requests
+    credentials: Credentials
+    tls: Tls
+    algorithm: Algorithm | None
+
+    def reader(self, exchanges: Exchanges) -> BatchReader:
+        """Return a reader."""
+        return _Reader(self, exchanges)
+
+    def writer(self, exchanges: Exchanges, intent: Intent) -> BatchWriter:
+        """Return a writer."""
+        return _Writer(self, exchanges, intent)
+
+    def clear(self, intent: Intent, keys: Iterable[str]) -> None:
+        """Do nothing: an object that is not whole is none."""
 
     def send(
         self,
+        exchanges: Exchanges,
         what: str,
         signed: SignedRequest,
         tally: Tally,
@@ -66,28 +89,32 @@ class _Wire:
         body: bytes | memoryview = b"",
         into: memoryview | None = None,
     ) -> Steps[Response]:
+        """Send a request from a thread; raises what the store says instead of a success."""
         headers = dict(signed.headers) | ({"If-Match": match} if match else {})
         request = Request(
-            signed.method, signed.url, headers, tls=self._tls, body=body, most=64 * 1024
+            signed.method, signed.url, headers, tls=self.tls, body=body, most=64 * 1024
         )
-        answer = yield from self._quick.exchange_in_steps(request, tally, into=into)
+        answer = yield from exchanges.exchange_in_steps(request, tally, into=into)
         if not answer.ok:
-            raise self._bucket.error(what, answer)
+            raise error_of_answer(what, answer.status, answer.headers, answer.body)
         return answer
 
 
 class _Reader:
-    def __init__(self, bucket: S3Bucket, wire: _Wire) -> None:
+    def __init__(self, bucket: S3Batcher, exchanges: Exchanges) -> None:
         self._bucket = bucket
-        self._wire = wire
+        self._exchanges = exchanges
 
     def read(
         self, info: ObjectInfo, room: memoryview, tally: Tally
     ) -> Steps[tuple[memoryview, Checksum | None]]:
-        what = f"read {self._bucket.url}/{info.key}"
-        signed = self._bucket.presigner.read_by(self._wire.credentials, info, LIFETIME)
+        bucket = self._bucket
+        what = f"read {bucket.url}/{info.key}"
+        signed = bucket.requests.read(bucket.credentials, info, LIFETIME)
         data = room[: info.size]
-        answer = yield from self._wire.send(what, signed, tally, match=info.version, into=data)
+        answer = yield from bucket.send(
+            self._exchanges, what, signed, tally, match=info.version, into=data
+        )
         if answer.status != 200:
             raise DamagedInTransitError(f"{what}: the server answered {answer.status}, not 200")
         seen = answer.headers.get("etag", "").strip('"')
@@ -97,11 +124,11 @@ class _Reader:
 
 
 class _Writer:
-    def __init__(self, bucket: S3Bucket, wire: _Wire, intent: Intent) -> None:
+    def __init__(self, bucket: S3Batcher, exchanges: Exchanges, intent: Intent) -> None:
         self._bucket = bucket
-        self._wire = wire
+        self._exchanges = exchanges
         self._intent = intent
-        self._bound = bucket.checksumming(intent)
+        self._bound = bucket.algorithm if intent.algorithm is not None else None
 
     @property
     def algorithm(self) -> Algorithm | None:
@@ -110,17 +137,17 @@ class _Writer:
     def write(
         self, key: str, data: memoryview, checksum: Checksum, tally: Tally
     ) -> Steps[Checksum | None]:
-        bound = checksum if self._bound is not None else None
-        signed = self._bucket.presigner.put_by(
-            self._wire.credentials,
+        bucket = self._bucket
+        signed = bucket.requests.put(
+            bucket.credentials,
             key,
             self._intent,
             size=len(data),
-            checksum=bound,
+            checksum=checksum if self._bound is not None else None,
             lifetime=LIFETIME,
         )
-        what = f"write {self._bucket.url}/{key}"
-        answer = yield from self._wire.send(what, signed, tally, body=data)
+        what = f"write {bucket.url}/{key}"
+        answer = yield from bucket.send(self._exchanges, what, signed, tally, body=data)
         return s3_checksums.of_headers(answer.headers)
 
     def finish(self, wanted: Callable[[], bool]) -> Steps[dict[str, TransferError]]:

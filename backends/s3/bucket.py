@@ -12,7 +12,8 @@ from backends.s3 import checksums as s3_checksums
 from backends.s3.control import S3Control, modified
 from backends.s3.copies import S3Copies
 from backends.s3.errors import error_of_answer
-from backends.s3.presigner import CHECKSUM_MODE, S3Presigner
+from backends.s3.presigner import S3Presigner
+from backends.s3.requests import CHECKSUM_MODE
 from transfer.errors import UnavailableError
 from transfer.model import ObjectInfo
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from backends.s3.documents import is_error
 from backends.s3.errors import error_of_answer
-from backends.s3.presigner import check_s3_key
+from backends.s3.requests import check_s3_key
 from transfer.signing import authorize, quote_key
 from transfer.sizes import MIB
 from transfer.store import Request

@@ -13,6 +13,7 @@ from backends.s3 import checksums as s3_checksums
 from backends.s3.control import COMPLETE_PATIENCE
 from backends.s3.documents import Document, parts_document
 from backends.s3.errors import refused_overwrite
+from backends.s3.requests import LIFETIME
 from backends.spool import at_hand
 from transfer.errors import (
     IntegrityError,
@@ -43,8 +44,6 @@ LIMITS = PartLimits(
     max_count=10_000,
     max_object=int(48.8 * TIB),
 )
-# Between signing and sending lies nothing but a free slot.
-LIFETIME = 3600.0
 _ABORTS = 3
 
 
@@ -170,7 +169,7 @@ class S3Parts:
     async def _create(self, key: str, intent: Intent, algorithm: Algorithm | None) -> Upload:
         bucket = self._bucket
         what = f"open an upload to {bucket.url}/{key}"
-        headers = bucket.presigner.object_headers(key, intent)
+        headers = bucket.presigner.requests.object_headers(key, intent)
         headers |= {f"x-amz-meta-{MARK}": intent.nonce, **s3_checksums.create_headers(algorithm)}
         answer = await bucket.control.ask(what, "POST", key, query={"uploads": ""}, headers=headers)
         opened = Document(what, answer.body, "InitiateMultipartUpload")

@@ -22,8 +22,9 @@ from backends.s3.batches import S3Batches
 from backends.s3.bucket import S3Bucket, version_of
 from backends.s3.documents import Document, decoded
 from backends.s3.errors import refused_overwrite
-from backends.s3.parts import LIFETIME, S3Parts
+from backends.s3.parts import S3Parts
 from backends.s3.presigner import S3Presigner, check_extra_args
+from backends.s3.requests import LIFETIME
 from backends.server_copies import origin_place
 from backends.spool import at_hand
 from transfer.errors import RejectedError, SourceChangedError, UnsupportedError

@@ -54,6 +54,15 @@ def test_engine_loads_what_moves_bytes_and_nothing_of_the_edges():
     assert "backends" not in loaded
 
 
+def test_worker_process_loads_no_more_than_it_needs():
+    """The time that this takes is the reason why few files are not worth a worker."""
+    loaded = loaded_by(
+        "import transfer.workers.process, backends.s3.batches, backends.local.batches"
+    )
+    assert "httptools" in loaded
+    assert not loaded & (HEAVY | {"asyncio", "email", "tenacity"})
+
+
 def test_folder_is_opened_without_an_sdk():
     loaded = loaded_by("import backends.local.store, backends.memory")
     assert not loaded & (HEAVY - {"crc32c"})

@@ -30,7 +30,7 @@ from tests.support.servers import (
     s3_coordinator,
 )
 from tests.support.web import nginx, webdav
-from transfer.mover import open_mover
+from transfer.mover.threads import open_mover
 from transfer.registry import locate, open_folder, open_root
 from transfer.settings import Settings
 from transfer.store import Context

@@ -22,7 +22,7 @@ from transfer.errors import (
     UsageError,
 )
 from transfer.model import Expected, Intent, Part, Receipt, Span
-from transfer.mover import open_mover
+from transfer.mover.threads import open_mover
 from transfer.registry import locate, open_root
 from transfer.settings import Settings
 from transfer.sources import BytesSource

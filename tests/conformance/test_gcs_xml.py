@@ -21,7 +21,7 @@ from tests.support.servers import ACCESS_KEY, BUCKET, SECRET_KEY
 from transfer.checksums import Algorithm
 from transfer.errors import IntegrityError, NotFoundError, UploadGoneError
 from transfer.model import Expected, Intent, Part, Receipt, Span, Upload
-from transfer.mover import open_mover
+from transfer.mover.threads import open_mover
 from transfer.settings import Settings
 from transfer.signing import Credentials, presign
 from transfer.sources import BytesSource

@@ -11,12 +11,19 @@ from tests.faults.harness import BUCKET, ChaosProxy, StrictStore
 from tests.faults.harness import lies as l
 from tests.faults.harness import lies_about_content as c
 from tests.faults.harness.network import Flip, Reset, Seeded, Slices
+from tests.support.workers import engine_with_workers
 from transfer.engine import Engine
 from transfer.engine.batches import SMALL
 from transfer.settings import Settings
 from transfer.sizes import KIB
 
 COUNT = 300
+
+
+@pytest.fixture(params=["by a thread", "by processes"])
+def engine_of(request):
+    """How an engine is opened that carries small files so."""
+    return Engine if request.param == "by a thread" else engine_with_workers
 
 
 @pytest.fixture
@@ -55,8 +62,8 @@ def contents(root):
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-async def test_all_of_them_there_and_back(server, tree, tmp_path):
-    async with Engine(settings(server, tmp_path)) as engine:
+async def test_all_of_them_there_and_back(engine_of, server, tree, tmp_path):
+    async with engine_of(settings(server, tmp_path)) as engine:
         up = await engine.push(f"{tree}/", f"s3://{BUCKET}/t/")
         back = await engine.pull(f"s3://{BUCKET}/t/", f"{tmp_path}/back/")
     assert len(up.done) == len(back.done) == COUNT
@@ -70,9 +77,9 @@ async def test_all_of_them_there_and_back(server, tree, tmp_path):
 @pytest.mark.parametrize(
     "lie", [l.refuse(503, "SlowDown"), l.refuse(500, "InternalError"), l.drop()]
 )
-async def test_what_fails_is_done_again(server, tree, tmp_path, lie):
+async def test_what_fails_is_done_again(engine_of, server, tree, tmp_path, lie):
     server.lies.add(("PutObject", "GetObject"), lie, nth=range(5, 400, 97))
-    async with Engine(settings(server, tmp_path)) as engine:
+    async with engine_of(settings(server, tmp_path)) as engine:
         await engine.push(f"{tree}/", f"s3://{BUCKET}/t/")
         await engine.pull(f"s3://{BUCKET}/t/", f"{tmp_path}/back/")
     assert contents(tmp_path / "back") == contents(tree)
@@ -89,9 +96,11 @@ async def test_what_fails_is_done_again(server, tree, tmp_path, lie):
         l.lose_answer(),
     ],
 )
-async def test_larger_ones_whose_sending_fails_are_sent_again(server, heavy, tmp_path, lie):
+async def test_larger_ones_whose_sending_fails_are_sent_again(
+    engine_of, server, heavy, tmp_path, lie
+):
     server.lies.add("PutObject", lie, nth=range(3, 100, 6))
-    async with Engine(settings(server, tmp_path)) as engine:
+    async with engine_of(settings(server, tmp_path)) as engine:
         report = await engine.push(f"{heavy}/", f"s3://{BUCKET}/t/")
     assert {done.verified for done in report.done} == {"content"}
     assert {key: stored.data for key, stored in server.objects.items()} == {
@@ -113,8 +122,10 @@ async def test_larger_ones_whose_sending_fails_are_sent_again(server, heavy, tmp
         c.flip_sent(-1),
     ],
 )
-async def test_larger_ones_that_arrive_otherwise_are_read_again(server, heavy, tmp_path, lie):
-    async with Engine(settings(server, tmp_path)) as engine:
+async def test_larger_ones_that_arrive_otherwise_are_read_again(
+    engine_of, server, heavy, tmp_path, lie
+):
+    async with engine_of(settings(server, tmp_path)) as engine:
         await engine.push(f"{heavy}/", f"s3://{BUCKET}/t/")
         server.lies.add("GetObject", lie, nth=(2, 4, 6))
         report = await engine.pull(f"s3://{BUCKET}/t/", f"{tmp_path}/back/")
@@ -123,27 +134,27 @@ async def test_larger_ones_that_arrive_otherwise_are_read_again(server, heavy, t
 
 
 @pytest.mark.parametrize("fault", [Flip(at=200_000), Reset(at=200_000), Slices(10_000)])
-async def test_larger_ones_over_a_bad_line(server, heavy, tmp_path, fault):
+async def test_larger_ones_over_a_bad_line(engine_of, server, heavy, tmp_path, fault):
     async with ChaosProxy(server.port, Seeded(7, 0.3, [fault])) as proxy:
         bad = settings(server, tmp_path, MLFLOW_S3_ENDPOINT_URL=f"http://127.0.0.1:{proxy.port}")
-        async with Engine(bad) as engine:
+        async with engine_of(bad) as engine:
             await engine.push(f"{heavy}/", f"s3://{BUCKET}/t/")
             await engine.pull(f"s3://{BUCKET}/t/", f"{tmp_path}/back/")
         assert any(connection.faults for connection in proxy.connections)
     assert contents(tmp_path / "back") == contents(heavy)
 
 
-async def test_one_that_is_refused_stops_no_other(server, tree, tmp_path):
+async def test_one_that_is_refused_stops_no_other(engine_of, server, tree, tmp_path):
     server.lies.add("PutObject", l.refuse(403, "AccessDenied"), key="t/d3/f101")
-    async with Engine(settings(server, tmp_path)) as engine:
+    async with engine_of(settings(server, tmp_path)) as engine:
         report = await engine.run(f"{tree}/", f"s3://{BUCKET}/t/")
     assert [failure.error.code for failure in report.failed] == ["access"]
     assert len(report.done) == COUNT - 1
     assert len(server.objects) == COUNT - 1
 
 
-async def test_interrupted_run_leaves_whole_files_only(server, tree, tmp_path):
-    async with Engine(settings(server, tmp_path)) as engine:
+async def test_interrupted_run_leaves_whole_files_only(engine_of, server, tree, tmp_path):
+    async with engine_of(settings(server, tmp_path)) as engine:
         await engine.push(f"{tree}/", f"s3://{BUCKET}/t/")
         with anyio.move_on_after(5) as scope:
 

@@ -42,7 +42,7 @@ from transfer.errors import (
 )
 from transfer.files import FileSource
 from transfer.model import Expected, Intent, ObjectInfo, Part, Span, Verified
-from transfer.mover import open_mover
+from transfer.mover.threads import open_mover
 from transfer.registry import locate, open_root
 from transfer.settings import Settings
 from transfer.sources import BytesSink, BytesSource

@@ -27,7 +27,7 @@ def tree(tmp_path):
 async def run_of(sources, target, options=None):
     events: list[object] = []
     async with Engine(SETTINGS) as engine:
-        run = Run(engine._stores, SETTINGS, options or Options(), events.append)
+        run = Run(engine._stores, SETTINGS, options or Options(), events.append, engine._fleet)
         await run.execute([locate(str(source)) for source in sources], locate(str(target)))
     return run.progress(), events
 

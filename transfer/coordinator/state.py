@@ -18,7 +18,7 @@ from transfer.coordinator.permits import Permits
 from transfer.coordinator.tokens import Tokens
 from transfer.coordinator.uploads import Uploads
 from transfer.errors import UsageError
-from transfer.mover import open_mover
+from transfer.mover.threads import open_mover
 from transfer.registry import locate, open_folder
 from transfer.store import Context
 

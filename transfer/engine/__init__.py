@@ -16,10 +16,11 @@ from transfer.engine.sweeping import Swept, sweep
 from transfer.engine.upkeep import Collected, Left, collect, find, give_up, left_uploads
 from transfer.events import Notice
 from transfer.journal import Journal
-from transfer.mover import open_mover
+from transfer.mover.threads import open_mover
 from transfer.registry import locate
 from transfer.settings import Settings
 from transfer.store import Context
+from transfer.workers.fleet import Fleet
 
 if TYPE_CHECKING:
     import os
@@ -47,12 +48,14 @@ class Engine:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.load()
         self._bus = EventBus()
+        self._fleet = Fleet.from_settings(self.settings, self._notify)
         self._stack = AsyncExitStack()
         self._stores: Stores | None = None
 
     async def __aenter__(self) -> Self:
         await self._stack.__aenter__()
         mover = await self._stack.enter_async_context(open_mover(self.settings))
+        self._stack.push_async_callback(self._fleet.close)
         stores = Stores(Context(self.settings, mover, notify=self._notify))
         self._stores = await self._stack.enter_async_context(stores)
         return self
@@ -132,7 +135,7 @@ class Engine:
         options = options or Options()
         if options.expect is not None:
             check_expected(froms, to)
-        run = Run(self._opened, self.settings, options, self._bus.publish)
+        run = Run(self._opened, self.settings, options, self._bus.publish, self._fleet)
         with self._bus.calling(on_event):
             return await run.execute(froms, to)
 

@@ -1,45 +1,45 @@
-"""Small files in batches: in one thread, without the loop in between.
+"""Small files in batches: without the event loop in between.
 
 A small file costs more in tasks and hops between threads than in bytes. So those that
-go in one piece and need nothing decided wait here, and a worker that is free carries
-off as many as leave enough for the others. A batch knows only how things go well: a
-file that fails in it is done again the long way, with all that belongs to it, and so
-are the rest of the batch if the server is in trouble.
+go in one piece and need nothing decided wait here, and a turn that is free has as many
+carried as leaves enough for the others: by one thread, or by worker processes where so
+many wait that those pay. A batch knows only how things go well: a file that fails in it
+is done again the long way, with all that belongs to it, and so are the rest of the batch
+if the server is in trouble.
 """
 
 from __future__ import annotations
 
-import math
-import threading
-import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
 
-from transfer.checksums import Algorithm, checksum_of, differ
+import anyio
+import anyio.to_thread
+
+from transfer.carrying import File, Load, Way, room_for
+from transfer.checksums import Algorithm
 from transfer.engine.attempts import Lane
-from transfer.engine.proof import Evidence, verdict
-from transfer.errors import DamagedInTransitError, StalledError, StoreError, TransferError
+from transfer.errors import StalledError, TransferError
 from transfer.events import FileDone
 from transfer.model import Intent
 from transfer.quick import batches_of
-from transfer.sizes import MIB
-from transfer.tally import Tally
+from transfer.sizes import GIB, MIB
+from transfer.workers.fleet import Order
 
 if TYPE_CHECKING:
-    from transfer.checksums import Checksum
+    from transfer.carrying import Arrival, Carried
     from transfer.engine.attempts import Attempts
     from transfer.engine.expand import Item
     from transfer.engine.report import Options
-    from transfer.model import Verified
     from transfer.planner import Plan
-    from transfer.quick import BatchReader, BatchWriter, Quick, Steps
+    from transfer.quick import Batcher, Quick
     from transfer.store import Store
+    from transfer.workers.fleet import Fleet, Worker
 
-T = TypeVar("T")
-
-# A disk may take so many seconds to write out what it holds, which may be other programs' too.
-_SYNC_PATIENCE = 900.0
 # Larger files are worth a thread's time of their own.
 SMALL = 4 * MIB
 # So few files that wait are done the long way, where each is shown by itself.
@@ -48,6 +48,10 @@ FEW = 4
 MOST, MOST_BYTES = 64, 16 * MIB
 # Files that wait; more would only hold up those that are not small.
 BACKLOG = 4096
+# What carrying costs, in seconds of a processor: a file, and a byte.
+_EACH, _BYTE = 0.0001, 0.6 / GIB
+# How long the clean-up after a worker that has died may take, in seconds.
+_TIDY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,120 +63,56 @@ class Small:
     target: Store
     plan: Plan
 
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """A file that has arrived, if its batch was finished; `elapsed` in seconds."""
-
-    small: Small
-    checksum: Checksum
-    verified: Verified
-    elapsed: float
-
-    def result(self) -> FileDone:
-        """Return what is told of it."""
-        item = self.small.item
-        source, target, size = str(item.source), str(item.target), item.info.size
-        return FileDone(source, target, size, 0, self.elapsed, self.verified, str(self.checksum))
+    @property
+    def cost(self) -> float:
+        """About how many seconds of a processor it takes."""
+        return _EACH + _BYTE * self.plan.size
 
 
 class Batch:
-    """Files between the same two stores, one after the other.
+    """Files between the same two stores; `load` is how far they are, once they are carried."""
 
-    Each passes through the same `room`, in bytes. It runs in a thread, which may be held up
-    so long that it is given up: what `end` has returned once does not change any more.
-    """
-
-    def __init__(self, waiting: deque[Small]) -> None:
-        self.waiting = waiting
-        self.source = waiting[0].source
-        self.target = waiting[0].target
-        # A byte more than the largest: what has grown is seen to.
-        self.room = 1 + max(small.plan.size for small in waiting)
-        self._steps = 0
-        self._settled = 0
-        self._tally = Tally()
-        self._carried: list[Carried] = []
-        self._left: list[Small] = []
-        self._lock = threading.Lock()
-        self._ended = self._finished = False
-        self._finishing = math.inf
+    def __init__(self, smalls: list[Small]) -> None:
+        self.smalls = smalls
+        self.source, self.target = smalls[0].source, smalls[0].target
+        self.files = [File(small.item.info, small.item.target.key) for small in smalls]
+        self.way = Way(self.source.traits.local, self.target.traits.local)
+        self.room = room_for(self.files)
+        self.load: Carried | None = None
 
     @property
     def size(self) -> int:
         """How many bytes it has carried; falls when a file fails."""
-        return self._settled + self._tally.moved
+        return self.load.size if self.load else 0
 
     @property
     def pulse(self) -> float:
-        """What changes while it is alive; a disk may take its time to write out what it holds."""
-        finishing = 0 < time.monotonic() - self._finishing < _SYNC_PATIENCE
-        return time.monotonic() if finishing else self._steps + self.size
+        """What changes while it is alive."""
+        return self.load.pulse if self.load else 0
 
-    def end(self) -> tuple[list[Carried], list[Small]]:
-        """Return what is there for good, and what is still to be done, the long way."""
-        with self._lock:
-            self._ended = True
-            if self._finished:
-                return list(self._carried), [*self._left, *self.waiting]
-            return [], [*(c.small for c in self._carried), *self._left, *self.waiting]
+    def end(self) -> tuple[list[FileDone], list[Small]]:
+        """Return what is told of those that have arrived, and what is still to be done."""
+        if self.load is None:
+            return [], self.smalls
+        arrived, left = self.load.end()
+        return [self._result(arrival) for arrival in arrived], [self.smalls[n] for n in left]
 
-    def run(self, reader: BatchReader, writer: BatchWriter) -> Steps[None]:
-        """Carry all of them; what did not work is left."""
-        room = memoryview(bytearray(self.room))
-        while self.waiting and not self._ended:
-            small = self.waiting[0]
-            try:
-                carried = yield from self._carry(small, room, reader, writer)
-            except TransferError as error:
-                self._tally.restart()
-                self._move(self._left, small)
-                if isinstance(error, StoreError) and error.retryable:
-                    break
-            else:
-                self._move(self._carried, carried)
-            self._steps += 1
-        self._finishing = time.monotonic()
-        failed = yield from writer.finish(lambda: not self._ended)
-        with self._lock:
-            self._left += [c.small for c in self._carried if c.small.item.target.key in failed]
-            self._carried = [c for c in self._carried if c.small.item.target.key not in failed]
-            self._finished = True
-
-    def _move(self, to: list[T], what: T) -> None:
-        """Have the first of those that wait in another list, and never in neither."""
-        with self._lock:
-            self.waiting.popleft()
-            to.append(what)
-
-    def _carry(
-        self, small: Small, room: memoryview, reader: BatchReader, writer: BatchWriter
-    ) -> Steps[Carried]:
-        began = time.monotonic()
-        tally = self._tally
-        data, known = yield from reader.read(small.item.info, room, tally)
-        algorithm = writer.algorithm or (known.algorithm if known else Algorithm.CRC32C)
-        moved = checksum_of(algorithm, data)
-        said = known or small.item.info.checksum
-        if differ(said, moved):
-            raise DamagedInTransitError(f"{small.item.source}: {moved}, not {said}, arrived")
-        stored = yield from writer.write(small.item.target.key, data, moved, tally)
-        evidence = Evidence(
-            said, moved, stored, small.source.traits.local, small.target.traits.local
-        )
-        proved = verdict(small.item.target, evidence)
-        tally.restart()
-        self._settled += len(data)
-        return Carried(small, moved, proved, time.monotonic() - began)
+    def _result(self, arrival: Arrival) -> FileDone:
+        number, checksum, verified, elapsed = arrival
+        item = self.smalls[number].item
+        source, target, size = str(item.source), str(item.target), item.info.size
+        return FileDone(source, target, size, 0, elapsed, verified, checksum)
 
 
 class Batches:
-    """The small files of a run that wait, and how they are carried, by so many `workers`.
+    """The small files of a run that wait, and how they are carried, in so many `turns` at once.
 
     `memory` is how many bytes those may hold that are carried at the same time.
     """
 
-    def __init__(self, options: Options, quick: Quick | None, workers: int, *, memory: int) -> None:
+    def __init__(
+        self, options: Options, quick: Quick | None, turns: int, *, memory: int, fleet: Fleet
+    ) -> None:
         plain = not (
             options.skip_existing
             or options.no_clobber
@@ -184,7 +124,10 @@ class Batches:
         self._quick = quick if plain else None
         self._options = options
         self._memory = memory
-        self.workers = workers
+        self.turns = turns
+        self._fleet = fleet
+        self._cost = 0.0
+        self._worth_workers = anyio.Event()
         self._waiting: deque[Small] = deque()
         self._running = 0
         self._held = 0
@@ -192,13 +135,13 @@ class Batches:
 
     @property
     def ready(self) -> bool:
-        """Whether a worker should look here."""
+        """Whether a turn that is free should look here."""
         return bool(self._waiting)
 
     @property
     def many(self) -> bool:
-        """Whether so many wait that every worker can have all that it may carry."""
-        return len(self._waiting) >= 2 * MOST * self.workers
+        """Whether so many wait that every turn can have all that it may carry."""
+        return len(self._waiting) >= 2 * MOST * self.turns
 
     @property
     def busy(self) -> bool:
@@ -223,6 +166,9 @@ class Batches:
         ):
             return False
         self._waiting.append(small)
+        self._cost += small.cost
+        if self._fleet.waits and self._cost >= self._fleet.worth:
+            self._worth_workers.set()
         return True
 
     def pays(self, attempts: Attempts) -> bool:
@@ -242,12 +188,17 @@ class Batches:
 
     def give_up_one(self) -> Small:
         """Return a file that is not to go in a batch after all."""
-        return self._waiting.popleft()
+        return self._take()
+
+    def _take(self) -> Small:
+        small = self._waiting.popleft()
+        self._cost -= small.cost
+        return small
 
     def next(self) -> Batch:
-        """Return files to carry now, between two stores: few, if there are few for many workers."""
-        count = min(-(-len(self._waiting) // (2 * self.workers)), MOST)
-        taken = deque([self._waiting.popleft()])
+        """Return files to carry now, between two stores: few, if there are few for many turns."""
+        count = min(-(-len(self._waiting) // (2 * self.turns)), MOST)
+        taken = [self._take()]
         size = taken[0].plan.size
         while len(taken) < count and self._waiting:
             small = self._waiting[0]
@@ -255,26 +206,62 @@ class Batches:
             alike = small.source is taken[0].source and small.target is taken[0].target
             if not alike or size > MOST_BYTES or not self._fits(small):
                 break
-            taken.append(self._waiting.popleft())
+            taken.append(self._take())
         batch = Batch(taken)
         self._running += 1
         self._held += batch.room
         return batch
 
+    async def bring_workers(self) -> None:
+        """Begin worker processes, once there is work for them."""
+        await self._worth_workers.wait()
+        stores = [s for small in islice(self._waiting, 1) for s in (small.source, small.target)]
+        await self._fleet.begin({type(batches_of(store)).__module__ for store in stores})
+
     async def carry(self, batch: Batch) -> None:
-        """Have a thread carry a batch; whatever this raises, what is left is in it."""
-        source, target = batches_of(batch.source), batches_of(batch.target)
+        """Have a batch carried; whatever this raises, what is left is in it."""
+        source, target = await _batcher(batch.source), await _batcher(batch.target)
         if self._quick is None or source is None or target is None:
-            raise AssertionError
+            return
         intent = Intent(None, metadata=self._options.metadata, algorithm=Algorithm.CRC32C)
-        reader, writer = await source.reader(), await target.writer(intent)
-        if reader is not None and writer is not None:
-            try:
-                await self._quick.run(batch.run(reader, writer), lambda: batch.pulse)
-            except StalledError:
-                # It may be a disk, and so the thread of all batches, that does not answer.
-                self._held_up = True
-                raise
+        try:
+            worker = self._fleet.idlest()
+            order = self._order(source, target, intent, batch) if worker else None
+            if worker is not None and order is not None:
+                await self._by_process(self._quick, worker, order, batch)
+            else:
+                await self._by_thread(self._quick, source, target, intent, batch)
+        except StalledError:
+            # It may be a disk, and so the thread of all batches, that does not answer.
+            self._held_up = True
+            raise
+
+    def _order(
+        self, source: Batcher, target: Batcher, intent: Intent, batch: Batch
+    ) -> Order | None:
+        """Return a batch as a worker can be given it, None if it cannot."""
+        one, other = self._fleet.portable(source), self._fleet.portable(target)
+        if one is None or other is None:
+            return None
+        return Order(one, other, batch.way, intent, batch.files)
+
+    async def _by_thread(
+        self, quick: Quick, source: Batcher, target: Batcher, intent: Intent, batch: Batch
+    ) -> None:
+        batch.load = load = Load(batch.files, batch.way)
+        steps = load.run(source.reader(quick), target.writer(quick, intent))
+        await quick.wait(quick.submit(steps), lambda: load.pulse)
+
+    async def _by_process(self, quick: Quick, worker: Worker, order: Order, batch: Batch) -> None:
+        batch.load = sent = worker.carry(order)
+        try:
+            await quick.wait(sent, lambda: sent.pulse)
+        finally:
+            if not sent.future.done():
+                worker.kill()  # it does not stop, and what it still did would be unexpected
+            if sent.lost:
+                with anyio.move_on_after(_TIDY, shield=True):
+                    await _tidy_up(worker, order)
 
     def done(self, batch: Batch, attempts: Attempts, *, arrived: bool) -> None:
         """Take note of the end of a batch, of which something may have arrived."""
@@ -282,6 +269,20 @@ class Batches:
         self._held -= batch.room
         if arrived:
             attempts.heard(_lane(batch))
+
+
+async def _batcher(store: Store) -> Batcher | None:
+    batches = batches_of(store)
+    return None if batches is None else await batches.batcher()
+
+
+async def _tidy_up(worker: Worker, order: Order) -> None:
+    """Remove what a worker has left that has died; a disk may not answer."""
+    await worker.gone()
+    clear = partial(order.target.batcher.clear, order.intent, [file.key for file in order.files])
+    # What is in the way of that shows when the files are done again.
+    with suppress(TransferError):
+        await anyio.to_thread.run_sync(clear, abandon_on_cancel=True)
 
 
 def _lane(pair: Small | Batch) -> Lane:

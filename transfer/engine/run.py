@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from transfer.machine import Command, Event
     from transfer.settings import Settings
     from transfer.store import Store
+    from transfer.workers.fleet import Fleet
 
 # Everything stops within 5 s of being told to, in seconds from then: what the
 # store is in the middle of may be finished, then the rest is given up.
@@ -82,6 +83,7 @@ class Run:
         settings: Settings,
         options: Options,
         publish: Callable[[RunEvent], None],
+        fleet: Fleet,
     ) -> None:
         self._stores = stores
         self._settings = settings
@@ -95,7 +97,11 @@ class Run:
         self._scheduler = Scheduler(limits_of(settings, self._pacer.limit))
         self._bell = Bell()
         self._batches = Batches(
-            options, quick_of(stores.mover), self._pacer.limit, memory=settings.max_memory
+            options,
+            quick_of(stores.mover),
+            self._pacer.limit,
+            memory=settings.max_memory,
+            fleet=fleet,
         )
         self._carrying: set[Batch] = set()
         self._running: set[FileTransfer] = set()
@@ -131,6 +137,7 @@ class Run:
                 group.start_soon(self._tick)
                 group.start_soon(self._keeper.beat)
                 group.start_soon(self._tail.watch)
+                group.start_soon(self._batches.bring_workers)
                 group.start_soon(keep_pace, self._pacer, self._sample, self._change_turns)
                 await self._turns.run()
                 group.cancel_scope.cancel()
@@ -166,7 +173,7 @@ class Run:
 
     def _change_turns(self, limit: int) -> None:
         self._scheduler.limits = limits_of(self._settings, limit)
-        self._batches.workers = limit
+        self._batches.turns = limit
         self._turns.change(limit)
         self._bell.ring()
 
@@ -319,11 +326,9 @@ class Run:
             self._carrying.discard(batch)
             self._odometer.left(batch.size)
             arrived, remaining = batch.end()
-            for carried in arrived:
-                result = carried.result()
+            for result in arrived:
                 self._settled_bytes += result.size
-                item = carried.small.item
-                self._publish(FileStarted(str(item.source), str(item.target), result.size, 0))
+                self._publish(FileStarted(result.source, result.target, result.size, 0))
                 self._publish(result)
                 self.report.done.append(result)
             self._batches.done(batch, self._attempts, arrived=bool(arrived))

@@ -18,7 +18,6 @@ from transfer.checksums import COMBINABLE, Algorithm, differ
 from transfer.engine.attempts import Lane
 from transfer.engine.comparing import looks_same, same_content
 from transfer.engine.keeping import Pair
-from transfer.engine.proof import Evidence, verdict
 from transfer.errors import (
     ExistsError,
     IntegrityError,
@@ -44,6 +43,7 @@ from transfer.machine import (
     Stored,
 )
 from transfer.model import Expected, Intent, Span, Verified
+from transfer.proof import Evidence, verdict
 from transfer.review import whole_checksum
 from transfer.scheduler import Job
 from transfer.tally import Meter, Tally

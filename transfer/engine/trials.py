@@ -25,7 +25,7 @@ from transfer.engine import Engine
 from transfer.engine.report import Options
 from transfer.errors import NotFoundError, TransferError, UsageError
 from transfer.events import Retrying
-from transfer.mover import open_mover
+from transfer.mover.threads import open_mover
 from transfer.processors import usable_processors
 from transfer.registry import locate, open_root
 from transfer.sizes import MIB, format_size

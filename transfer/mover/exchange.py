@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
 from transfer.mover.buffers import HELD, own_buffer
 from transfer.mover.connection import RECEIVED_AT_ONCE, Connection, Ended
-from transfer.mover.http1 import Address, ChunkedBody, Head, HeadReader, request_head
-from transfer.mover.ranges import check_placement, range_header
+from transfer.mover.heads import StaleError, lost, whole_head
+from transfer.mover.http1 import Address, ChunkedBody, HeadReader
+from transfer.mover.ranges import check_placement
 from transfer.mover.sending import send_source
 from transfer.store import Response
 
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from transfer.mover.buffers import Buffers
+    from transfer.mover.http1 import Head
     from transfer.mover.pool import Pool
     from transfer.store import Extent, Request, Tls
     from transfer.tally import Tally
-
-_AGAIN = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 
 class Exchange:
@@ -189,34 +189,6 @@ class Exchange:
         if not body.complete:
             raise DamagedInTransitError("the answer broke off")
         return b"".join(kept)
-
-
-class StaleError(Exception):
-    """A connection of the pool had been closed by the peer."""
-
-
-def whole_head(request: Request, source: Extent | None) -> bytes:
-    """Return the head of a request, whose body is its own or a source."""
-    length: int | None = source.span.size if source else len(request.body) or None
-    if source is None and length is None and request.method in {"PUT", "POST"}:
-        length = 0
-    headers = {"Accept-Encoding": "identity", **request.headers}
-    if request.span is not None:
-        headers["Range"] = range_header(request.span)
-    return request_head(request.method, request.url, headers, length)
-
-
-def lost(
-    request: Request, connection: Connection, error: OSError | None, *, begun: bool
-) -> Exception:
-    """Return what is to be raised for a connection that broke before the end of a head.
-
-    StaleError if nothing of an answer had `begun` on one that was idle before.
-    """
-    if not connection.fresh and not begun and request.method in _AGAIN:
-        return StaleError()
-    reason = os.strerror(error.errno) if error is not None and error.errno else "hung up"
-    return ConnectionLostError(f"the connection broke: {reason}")
 
 
 class _Body:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from transfer.errors import DamagedInTransitError, ProtocolError
 from transfer.mover.connection import MORE, WITH_HEAD, Connection
-from transfer.mover.exchange import StaleError, lost, whole_head
+from transfer.mover.heads import StaleError, lost, whole_head
 from transfer.mover.http1 import Address, ChunkedBody, HeadReader
 from transfer.quick import Aside, Ready
 from transfer.store import Response

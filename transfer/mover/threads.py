@@ -19,24 +19,21 @@ import anyio
 
 from transfer.errors import DamagedInTransitError, StalledError, StoreError
 from transfer.mover.buffers import Buffers
-from transfer.mover.connection import RECEIVED_AT_ONCE
+from transfer.mover.carrier import NO_TLS, Carrier
 from transfer.mover.crew import Crew
-from transfer.mover.driver import Driver
 from transfer.mover.exchange import Exchange
 from transfer.mover.pool import Pool
 from transfer.mover.proxies import Proxies
-from transfer.mover.small_exchange import Bodies, exchange_in_steps
 from transfer.mover.stall import StallWatch
 from transfer.mover.trust import Trust
 from transfer.redaction import redact
-from transfer.store import Tls
 from transfer.tally import Tally
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
-    from transfer.quick import Quick, Steps
+    from transfer.quick import Errand, Quick, Steps
     from transfer.settings import Settings
     from transfer.store import Mover, Request, Response, Sink, Source
 
@@ -49,7 +46,6 @@ class _Interruptible(Protocol):
 
 # How long an interrupted thread may take to notice, in seconds.
 _JOIN = 2.0
-_NO_TLS = Tls()
 
 
 class ThreadMover:
@@ -59,12 +55,10 @@ class ThreadMover:
         self._settings = settings
         self._crew = crew
         self._pool = pool
-        self._driver = Driver(crew)
-        self._driven = Pool()
-        self._room = memoryview(bytearray(RECEIVED_AT_ONCE))
         self._buffers = Buffers()
         self._proxies = Proxies.from_settings(settings)
         self._trust = Trust()
+        self._carrier = Carrier(crew, self._trust, connect_timeout=settings.connect_timeout)
         self._stack = AsyncExitStack()
         self._other: Mover | None = None
         self._lock = anyio.Lock()
@@ -108,35 +102,25 @@ class ThreadMover:
         self, request: Request, tally: Tally, *, into: memoryview | None = None
     ) -> Steps[Response]:
         """Send a request and take its answer, with others in one thread; see `Quick`."""
-        tls = request.tls or _NO_TLS
-        context = self._trust.context_now(tls) if request.url.startswith("https:") else None
-        bodies = Bodies(tally, self._room, into)
-        timeout = self._settings.connect_timeout
-        try:
-            return (
-                yield from exchange_in_steps(
-                    request, self._driven, tls, context, bodies, connect_timeout=timeout
-                )
-            )
-        except StoreError as error:
-            error.message = f"{request.method} {redact(request.url)}: {error.message}"
-            raise
+        return self._carrier.exchange_in_steps(request, tally, into=into)
 
-    async def run(self, steps: Steps[None], moved: Callable[[], float]) -> None:
+    def submit(self, steps: Steps[None]) -> Errand:
         """Have one thread do something, among other things; see `Quick`."""
+        return self._carrier.submit(steps)
+
+    async def wait(self, errand: Errand, moved: Callable[[], float]) -> None:
+        """Wait for the end of something; see `Quick`."""
         limit = self._settings.stall_timeout
         done = False
         with StallWatch(moved, lambda: limit):
-            job = self._driver.submit(steps)
-            await _joined(asyncio.wrap_future(job.future), job)
+            await _joined(asyncio.wrap_future(errand.future), errand)
             done = True
         if not done:
             raise StalledError(f"no byte moved for {limit:.0f} s")
 
     async def aclose(self) -> None:
         """Close what was opened on the way."""
-        self._driver.close()
-        self._driven.close()
+        self._carrier.close()
         await self._stack.aclose()
 
     async def _in_thread(
@@ -160,7 +144,7 @@ class ThreadMover:
                     exchange.run,
                     self._pool,
                     self._buffers,
-                    request.tls or _NO_TLS,
+                    request.tls or NO_TLS,
                     context,
                     self._settings.connect_timeout,
                 )
@@ -173,7 +157,7 @@ class ThreadMover:
     async def _context(self, request: Request) -> ssl.SSLContext | None:
         if not request.url.startswith("https:"):
             return None
-        return await self._trust.context(request.tls or _NO_TLS)
+        return await self._trust.context(request.tls or NO_TLS)
 
     async def _by_aiohttp(self) -> Mover:
         async with self._lock:
@@ -212,8 +196,12 @@ async def _joined(future: asyncio.Future[T], exchange: _Interruptible) -> T:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         exchange.interrupt()
+        future.add_done_callback(_seen)  # nobody else will ask what it has raised
         with anyio.CancelScope(shield=True):
             await asyncio.wait([future], timeout=_JOIN)
-        if future.done() and not future.cancelled():
-            future.exception()  # seen: nobody else will ask for it
         raise
+
+
+def _seen(future: asyncio.Future[T]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
-
 from transfer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +20,8 @@ class Trust:
     async def context(self, tls: Tls) -> ssl.SSLContext:
         """Return the context; UsageError if a file of it cannot be read."""
         if tls not in self._contexts:
+            import anyio.to_thread  # noqa: PLC0415 - worker processes have no event loop
+
             self._contexts[tls] = await anyio.to_thread.run_sync(make_context, tls)
         return self._contexts[tls]
 

@@ -1,0 +1,145 @@
+"""How many worker processes there are, and what is said between them and us."""
+
+from __future__ import annotations
+
+import sys
+from threading import Lock
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends.local.batches import LocalBatcher
+from backends.local.folder import LocalFolder
+from backends.s3.batches import S3Batcher
+from backends.s3.requests import S3Requests
+from transfer.carrying import Arrival, File, Way
+from transfer.checksums import Algorithm, checksum_of
+from transfer.model import Intent, ObjectInfo, Verified
+from transfer.settings import Settings
+from transfer.signing import Credentials
+from transfer.store import Tls
+from transfer.workers import fleet, messages
+from transfer.workers.messages import Know, Moving, Ready, Stop, Unpacker, packed
+
+S3 = S3Batcher(
+    "s3://bucket",
+    S3Requests("http://127.0.0.1/bucket", "here", {}, {"x-amz-storage-class": "COLD"}),
+    Credentials("access", "secret"),
+    Tls(ca_file="authority.pem"),
+    Algorithm.CRC32C,
+)
+TOLD = [
+    Ready(),
+    Know(0, b"a store"),
+    Stop(7),
+    Moving([(1, 100, 2.5), (2, 0, 0.0)]),
+    messages.ended(3, 12, [Arrival(0, "crc32c:AAAAAA==", Verified.CONTENT, 0.5)], [1], "KeyError"),
+]
+
+
+@pytest.mark.parametrize(
+    ("processors", "wanted", "count"),
+    [(1, None, 0), (2, None, 2), (4, None, 4), (64, None, 4), (1, 3, 3), (64, 0, 0), (2, 9, 9)],
+)
+def test_there_is_one_for_each_processor_up_to_a_few(
+    processors: int, wanted: int | None, count: int
+):
+    assert fleet.workers_for(processors, wanted) == count
+
+
+def test_a_number_is_begun_with_the_first_file(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fleet, "usable_processors", lambda: 8)
+    auto, asked, none = (
+        fleet.Fleet.from_settings(Settings.from_env({"TRANSFER_WORKERS": text}), print)
+        for text in ("auto", "1", "0")
+    )
+    assert auto.waits
+    assert auto.worth > 0
+    assert (asked.waits, asked.worth) == (True, 0)
+    assert not none.waits
+
+
+@pytest.mark.parametrize(
+    ("program", "is_python"),
+    [
+        ("/usr/bin/python3", True),
+        ("/opt/x/bin/python3.12", True),
+        ("/usr/bin/pypy3", True),
+        ("/usr/bin/uwsgi", False),
+        ("/opt/app/pythonic", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_only_an_interpreter_is_started(
+    monkeypatch: pytest.MonkeyPatch, program: str | None, is_python: bool
+):
+    monkeypatch.setattr(sys, "executable", program)
+    assert fleet.interpreter() == (program if is_python else None)
+
+
+def test_a_program_with_python_in_it_is_not_started(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert fleet.interpreter() is None
+
+
+@given(st.lists(st.sampled_from(TOLD), max_size=8), st.integers(1, 50))
+def test_messages_arrive_as_they_were_sent_however_they_are_cut(told: list[Any], piece: int):
+    line = b"".join(map(packed, told))
+    unpacker = Unpacker()
+    heard = [
+        message
+        for start in range(0, len(line), piece)
+        for message in unpacker.feed(line[start : start + piece])
+    ]
+    assert heard == told
+    assert [type(message) for message in heard] == [type(message) for message in told]
+
+
+def test_a_load_is_told_whole():
+    checksum = checksum_of(Algorithm.SHA256, b"x")
+    files = [
+        File(ObjectInfo("a", 5, "version"), "b/a"),
+        File(ObjectInfo("\udcff", 0, None, None, checksum), "b/\udcff"),
+    ]
+    intent = Intent(None, metadata={"name": "value"}, algorithm=Algorithm.CRC32C)
+    way = Way(source_is_local=True, target_is_local=False)
+    [heard] = Unpacker().feed(packed(messages.carry(4, (0, 1), way, intent, files)))
+    assert isinstance(heard, messages.Carry)
+    assert (heard.number, heard.source, heard.target, Way(*heard.way)) == (4, 0, 1, way)
+    assert messages.files_of(heard) == files
+    assert messages.intent_of(heard) == intent
+
+
+def test_what_has_arrived_is_told_whole():
+    arrived = [
+        Arrival(1, "crc32c:AAAAAA==", Verified.CONTENT, 0.25),
+        Arrival(0, "md5:x", Verified.SIZE, 1),
+    ]
+    [heard] = Unpacker().feed(packed(messages.ended(9, 77, arrived, [2, 3], "")))
+    assert isinstance(heard, messages.Ended)
+    assert messages.arrivals_of(heard) == arrived
+    assert heard[:2] == (9, 77)
+    assert (heard.left, heard.trouble) == ([2, 3], "")
+
+
+def test_what_has_a_lock_in_it_stays_here(tmp_path: Any):
+    class Locked:
+        def __init__(self) -> None:
+            self.lock = Lock()
+
+    there = fleet.Fleet(1, 0, connect_timeout=1, notify=print)
+    locked: Any = Locked()
+    assert there.portable(locked) is None
+    assert there.portable(locked) is None
+    local = LocalBatcher(LocalFolder(tmp_path, durable=True, confined=False), together=True)
+    for batcher in (local, S3):
+        portable = there.portable(batcher)
+        assert portable is not None
+        assert there.portable(batcher) is portable
+
+
+def test_keys_are_not_shown():
+    assert "secret" not in repr(S3)
