@@ -115,6 +115,26 @@ class Load:
 
     def run(self, reader: BatchReader, writer: BatchWriter) -> Steps[None]:
         """Carry all of them; what did not work is left."""
+        try:
+            yield from self._carry_all(reader, writer)
+        except Exception:
+            # Nobody has foreseen it: what was begun is taken away.
+            self.end()
+            yield from writer.finish(lambda: False)
+            raise
+        self._finishing = time.monotonic()
+        failed = yield from writer.finish(lambda: not self._ended)
+        with self._lock:
+            if self._ended:
+                return  # it took so long that others do it
+            for arrival in self._arrived:
+                if self._files[arrival.number].key in failed:
+                    self._left.append(arrival.number)
+            lost = set(self._left)
+            self._arrived = [a for a in self._arrived if a.number not in lost]
+            self._finished = True
+
+    def _carry_all(self, reader: BatchReader, writer: BatchWriter) -> Steps[None]:
         room = memoryview(bytearray(room_for(self._files)))
         while self._next < len(self._files) and not self._ended:
             try:
@@ -128,15 +148,6 @@ class Load:
             else:
                 self._arrived.append(arrival)
                 self._next += 1
-        self._finishing = time.monotonic()
-        failed = yield from writer.finish(lambda: not self._ended)
-        with self._lock:
-            for arrival in self._arrived:
-                if self._files[arrival.number].key in failed:
-                    self._left.append(arrival.number)
-            lost = set(self._left)
-            self._arrived = [a for a in self._arrived if a.number not in lost]
-            self._finished = True
 
     def _carry(
         self, number: int, room: memoryview, reader: BatchReader, writer: BatchWriter

@@ -231,8 +231,9 @@ class Settings:
         "TRANSFER_WORKERS",
         _workers,
         None,
-        "Processes that carry small files: `auto` begins one for each processor, at most 4, once"
-        " so many files wait that it pays; a number is begun with the first; 0 is none.",
+        "Processes that carry small files: `auto` begins one for each of several processors, at"
+        " most 4, once so many files wait that it pays; a number is begun with the first; 0 is"
+        " none.",
         shown="auto",
     )
     attempts: int = _setting(

@@ -81,11 +81,17 @@ class LocalBatcher:
     def clear(self, intent: Intent, keys: Iterable[str]) -> None:
         """Remove what has the temporary name of a file, in the folders of the keys."""
         begin = temporary_name(intent.nonce).partition(intent.nonce)[0] + intent.nonce[:_MARK]
-        for folder in {self._folder.file_of(key).rpartition("/")[0] or "/" for key in keys}:
-            with local_errors("clean up", folder), suppress(FileNotFoundError):
+        for folder in {folder for key in keys if (folder := self._folder_of(key)) is not None}:
+            with suppress(OSError):  # nobody will do it better
                 for path in Path(folder).iterdir():
                     if path.name.startswith(begin) and is_ours(path.name):
                         _remove(str(path))
+
+    def _folder_of(self, key: str) -> str | None:
+        """Return where the file of a key is, None if it cannot be anywhere."""
+        with suppress(TransferError):
+            return self._folder.file_of(key).rpartition("/")[0] or "/"
+        return None
 
 
 def _batcher(folder: LocalFolder, together: bool) -> LocalBatcher:  # noqa: FBT001 - for pickle

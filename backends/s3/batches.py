@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backends.s3 import checksums as s3_checksums
 from backends.s3.errors import error_of_answer
-from backends.s3.requests import LIFETIME
+from backends.s3.requests import LIFETIME, known_types, learn_types
 from transfer.checksums import Algorithm
 from transfer.errors import DamagedInTransitError, SourceChangedError
 from transfer.model import Intent
@@ -67,6 +67,11 @@ class S3Batcher:
     tls: Tls
     algorithm: Algorithm | None
 
+    def __reduce__(self) -> tuple[Callable[..., S3Batcher], tuple[object, ...]]:
+        """A process that has it pickled guesses types as this one does."""
+        fields = self.url, self.requests, self.credentials, self.tls, self.algorithm
+        return _batcher, (known_types(), *fields)
+
     def reader(self, exchanges: Exchanges) -> BatchReader:
         """Return a reader."""
         return _Reader(self, exchanges)
@@ -98,6 +103,11 @@ class S3Batcher:
         if not answer.ok:
             raise error_of_answer(what, answer.status, answer.headers, answer.body)
         return answer
+
+
+def _batcher(types: tuple[dict[str, str], ...], *fields: Any) -> S3Batcher:
+    learn_types(types)
+    return S3Batcher(*fields)
 
 
 class _Reader:

@@ -98,6 +98,20 @@ class S3Requests:
         return headers
 
 
+def known_types() -> tuple[dict[str, str], ...]:
+    """Return what types are guessed by, of which a program may have told more."""
+    if not mimetypes.inited:
+        mimetypes.init()
+    return mimetypes.types_map, mimetypes.suffix_map, mimetypes.encodings_map
+
+
+def learn_types(told: tuple[dict[str, str], ...]) -> None:
+    """Guess types as another process does that has told what it knows."""
+    for own, other in zip(known_types(), told, strict=True):
+        own.clear()
+        own.update(other)
+
+
 def content_type_of(key: str) -> str | None:
     """Guess the type of an object by the end of its name."""
     name = key.rpartition("/")[2]

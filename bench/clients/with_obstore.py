@@ -90,6 +90,8 @@ def main() -> None:
         client_options={"allow_http": True},
     )
     asyncio.run(upload(store, task) if task.upload else download(store, task))
+    # All is done. Its threads are aborted in some runs while the interpreter takes itself apart.
+    os._exit(0)
 
 
 main()

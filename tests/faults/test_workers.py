@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import signal
 import sys
@@ -13,16 +14,19 @@ import anyio.to_thread
 import pytest
 
 from backends.local.batches import LocalBatcher
-from tests.faults.harness import BUCKET, StrictStore
+from tests.faults.harness import BUCKET, ChaosProxy, StrictStore
 from tests.faults.harness import lies as l
+from tests.faults.harness.network import RESPONSE, Rate
 from tests.support.workers import COUNT, engine_with_workers
 from transfer.carrying import Load
 from transfer.engine import Engine
 from transfer.events import FileDone, Notice
 from transfer.settings import Settings
+from transfer.sizes import KIB
 from transfer.workers import fleet
 
 FILES = 120
+FAILED = "a worker process has failed ({}): its files are moved without it"
 ROOT = Path(__file__).parents[2]
 
 
@@ -144,7 +148,7 @@ async def test_what_one_that_is_killed_had_is_carried_by_others(server, tree, tm
             report, said = await run(engine, f"s3://{BUCKET}/t/", f"{tmp_path}/back/")
     assert len(report.done) == FILES
     assert contents(tmp_path / "back") == contents(tree)
-    assert said == ["a worker process has failed (it has ended): its files are moved without it"]
+    assert said == [FAILED.format("it has ended")]
 
 
 async def test_one_that_hangs_is_killed_after_the_stall_timeout(
@@ -156,8 +160,11 @@ async def test_one_that_hangs_is_killed_after_the_stall_timeout(
         pids = group_of(engine)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        report, _ = await run(engine, f"{tree}/", f"{tmp_path}/back/")
+        report, said = await run(engine, f"{tree}/", f"{tmp_path}/back/")
         await all_gone(pids)
+    assert said == [
+        "a worker process has failed (it does not answer): its files are moved without it"
+    ]
     assert len(report.done) == FILES
     assert contents(tmp_path / "back") == contents(tree)
 
@@ -176,7 +183,7 @@ async def test_one_that_hangs_does_not_keep_the_engine_open(server, tmp_path, mo
 async def test_cancelled_they_stop_soon_and_leave_nothing(server, tree, tmp_path):
     async with engine_with_workers(settings(server, tmp_path)) as engine:
         await engine.push(f"{tree}/", f"s3://{BUCKET}/t/")
-        server.lies.add("GetObject", l.hang(), nth=range(40, 1000))
+        server.lies.add("GetObject", l.hang(), nth=range(90, 1000))
         with anyio.move_on_after(10) as scope:
 
             def stop(event):
@@ -195,14 +202,16 @@ async def test_cancelled_they_stop_soon_and_leave_nothing(server, tree, tmp_path
 @pytest.mark.parametrize(
     "broken",
     [
-        {"_BEGIN": "raise SystemExit(3)"},
-        {"_BEGIN": "import sys; sys.path.clear(); import transfer"},
-        {"interpreter": lambda: "/nowhere/python3"},
+        {"transfer.workers.fleet._BEGIN": "raise SystemExit(3)"},
+        {"transfer.workers.fleet._BEGIN": "import sys; sys.path.clear(); import transfer"},
+        {"transfer.workers.fleet.interpreter": lambda: "/nowhere/python3"},
+        # Files would have other names there.
+        {"sys.getfilesystemencoding": lambda: "another"},
     ],
 )
 async def test_without_a_beginning_a_thread_carries(server, tree, tmp_path, monkeypatch, broken):
     for name, value in broken.items():
-        monkeypatch.setattr(fleet, name, value)
+        monkeypatch.setattr(name, value)
     asked = settings(server, tmp_path, TRANSFER_WORKERS=2)
     async with Engine(asked) as engine:
         report, _ = await run(engine, f"{tree}/", f"s3://{BUCKET}/t/")
@@ -210,6 +219,43 @@ async def test_without_a_beginning_a_thread_carries(server, tree, tmp_path, monk
             while not engine._fleet._lamented:  # noqa: ASYNC110 - it may take longer than the run
                 await anyio.sleep(0.01)
     assert len(report.done) == FILES
+
+
+@pytest.mark.usefixtures("by_workers_only")
+async def test_a_slow_line_is_no_reason_to_give_up(server, tmp_path):
+    """A file takes twice the time-out: what has arrived of it is told meanwhile."""
+    root = tmp_path / "slow"
+    root.mkdir()
+    for number in range(8):
+        (root / f"f{number}").write_bytes(os.urandom(512 * KIB))
+    async with engine_with_workers(settings(server, tmp_path)) as engine:
+        await engine.push(f"{root}/", f"s3://{BUCKET}/t/")
+    plan = {number: [Rate(256 * KIB, RESPONSE)] for number in range(1, 100)}
+    async with ChaosProxy(server.port, plan) as proxy:
+        patient = settings(
+            server,
+            tmp_path,
+            MLFLOW_S3_ENDPOINT_URL=f"http://127.0.0.1:{proxy.port}",
+            MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT=1,
+        )
+        async with engine_with_workers(patient) as engine:
+            report, said = await run(engine, f"s3://{BUCKET}/t/", f"{tmp_path}/back/")
+            assert all(worker.ready for worker in engine._fleet._workers)
+    assert (len(report.done), report.retries, said) == (8, 0, [])
+
+
+async def test_types_that_the_program_knows_are_known_there(server, tree, tmp_path):
+    mimetypes.add_type("application/x-own", ".own")
+    try:
+        for number in range(20):
+            (tree / f"f{number}.own").write_bytes(b"x")
+        async with engine_with_workers(settings(server, tmp_path)) as engine:
+            await engine.push(f"{tree}/", f"s3://{BUCKET}/t/")
+    finally:
+        del mimetypes.types_map[".own"]
+    puts = {e.key: e.headers for e in server.seen("PutObject")}
+    types = [headers.get("content-type") for key, headers in puts.items() if key.endswith(".own")]
+    assert types == ["application/x-own"] * 20
 
 
 class Stubborn(LocalBatcher):
@@ -252,25 +298,40 @@ async def test_what_they_cannot_have_is_carried_by_a_thread(
         assert said == []
 
 
-SLEEPER = """
-import anyio
+# A fork of it, which knows of nothing, holds its ends of the lines.
+PULLER = """
+import os, sys, time, anyio
 from tests.support.workers import engine_with_workers
 from transfer.settings import Settings
 
 async def main():
-    async with engine_with_workers(Settings.from_env({})) as engine:
+    async with engine_with_workers(Settings.load()) as engine:
         print(engine._fleet._first.pid, flush=True)
-        await anyio.sleep(60)
+        if not os.fork():
+            os.close(1)
+            time.sleep(20)
+            os._exit(0)
+        await engine.pull(*sys.argv[1:])
 
 anyio.run(main)
 """
 
 
-async def test_they_end_when_whoever_has_begun_them_is_killed():
-    async with await anyio.open_process([sys.executable, "-c", SLEEPER], cwd=ROOT) as process:
+async def test_when_whoever_has_begun_them_is_killed_they_clean_up_and_end(server, tree, tmp_path):
+    async with Engine(settings(server, tmp_path)) as engine:
+        await engine.push(f"{tree}/", f"s3://{BUCKET}/t/")
+    server.lies.add("GetObject", l.hang(), nth=range(60, 1000))
+    target = tmp_path / "back"
+    command = [sys.executable, "-c", PULLER, f"s3://{BUCKET}/t/", f"{target}/"]
+    environ = {**server.environ, "TRANSFER_STATE_DIR": str(tmp_path / "state")}
+    async with await anyio.open_process(command, cwd=ROOT, env=environ) as process:
         assert process.stdout is not None
-        first = int(await process.stdout.receive())
-        pids = members_of(first)
+        pids = members_of(int(await process.stdout.receive()))
         assert len(pids) == COUNT
+        with anyio.fail_after(10):
+            while len(server.seen("GetObject")) < 60:  # noqa: ASYNC110 - nobody is told
+                await anyio.sleep(0.01)
         process.kill()
         await all_gone(pids)
+    there, whole = contents(target), contents(tree)
+    assert all(whole[name] == data for name, data in there.items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +11,10 @@ import pytest
 
 from backends.local.store import LocalStore
 from transfer.engine.attempts import Attempts, Lane
-from transfer.engine.batches import BACKLOG, FEW, MOST, MOST_BYTES, SMALL, Batches, Small
+from transfer.engine.batches import BACKLOG, FEW, MOST, MOST_BYTES, SMALL, Batch, Batches, Small
 from transfer.engine.expand import Item
 from transfer.engine.report import Options
-from transfer.errors import ConnectionLostError
+from transfer.errors import ConnectionLostError, StalledError
 from transfer.locations import Location
 from transfer.model import ObjectInfo
 from transfer.planner import Plan
@@ -22,6 +24,8 @@ from transfer.workers.fleet import Fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from transfer.quick import Errand
 
 TURNS = 2
 NOBODY = Fleet(0, 0, connect_timeout=1, notify=print)
@@ -99,3 +103,43 @@ async def test_one_batch_goes_whatever_the_memory_and_no_other_meanwhile(small: 
     assert not batches.pays(attempts)
     batches.done(first, attempts, arrived=True)
     assert batches.pays(attempts)
+
+
+class Endless:
+    """An errand of a worker, and the worker; it does not end."""
+
+    def __init__(self) -> None:
+        self.future: Future[None] = Future()
+        self.lost = False
+        self.done: list[str] = []
+
+    def carry(self, order: object) -> Endless:
+        return self
+
+    def abandon(self) -> None:
+        self.done.append("abandoned")
+
+    def kill(self) -> None:
+        self.done.append("killed")
+        self.future.set_result(None)
+
+
+@pytest.mark.parametrize(
+    ("why", "done"),
+    [(StalledError("no byte moved"), "killed"), (asyncio.CancelledError(), "abandoned")],
+)
+async def test_a_worker_that_does_not_answer_is_killed_but_not_for_who_does_not_want_to_wait(
+    small: Small, monkeypatch: pytest.MonkeyPatch, why: BaseException, done: str
+):
+    class Impatient:
+        async def wait(self, errand: Errand, moved: object) -> None:
+            raise why
+
+    worker: Any = Endless()
+    there = Fleet(1, 0, connect_timeout=1, notify=print)
+    monkeypatch.setattr(there, "idlest", lambda: worker)
+    quick: Any = Impatient()
+    batches = Batches(Options(), quick, TURNS, memory=GIB, fleet=there)
+    with pytest.raises(type(why)):
+        await batches.carry(Batch([small]))
+    assert worker.done == [done]

@@ -239,6 +239,7 @@ async def test_what_is_given_up_while_it_is_held_up_is_lost_nowhere_and_changes_
     await anyio.to_thread.run_sync(go_through, steps)
     assert names_in(bench.there) == ["a", "b", "c"]
     assert {(bench.there / name).read_bytes() for name in "abc"} == {b"new"}
+    assert load.end() == (arrived, remaining)
 
 
 async def test_a_batch_that_finishes_is_alive_though_the_disk_takes_its_time(bench: Bench):
@@ -323,5 +324,23 @@ async def test_only_what_a_batch_had_begun_is_cleared(bench: Bench):
     (bench.there / "d").mkdir()
     for name in [*unfinished, "a"]:
         (bench.there / "d" / name).write_bytes(b"x")
-    await anyio.to_thread.run_sync(batcher.clear, intent, ["d/a", "nowhere/b", "d/c"])
+    keys = ["\0", "nowhere/b", unfinished[0], "d/a", "d/c"]
+    await anyio.to_thread.run_sync(batcher.clear, intent, keys)
     assert names_in(bench.there) == sorted(f"d/{name}" for name in [*unfinished[2:], "a"])
+
+
+async def test_what_nobody_has_foreseen_leaves_nothing(bench: Bench):
+    load = await bench.load(dict.fromkeys("abc", b"x"))
+    reader, writer = await bench.reader(), await bench.writer()
+    writing = writer.write
+
+    def write(key, data, checksum, tally):
+        if key == "c":
+            raise ZeroDivisionError
+        return (yield from writing(key, data, checksum, tally))
+
+    writer.write = write
+    with pytest.raises(ZeroDivisionError):
+        await anyio.to_thread.run_sync(go_through, load.run(reader, writer))
+    assert load.end() == ([], [0, 1, 2])
+    assert names_in(bench.there) == []

@@ -30,10 +30,11 @@ S3 = S3Batcher(
     Tls(ca_file="authority.pem"),
     Algorithm.CRC32C,
 )
+WAY = Way(source_is_local=True, target_is_local=False)
 TOLD = [
     Ready(),
     Know(0, b"a store"),
-    Stop(7),
+    Stop(7, for_good=True),
     Moving([(1, 100, 2.5), (2, 0, 0.0)]),
     messages.ended(3, 12, [Arrival(0, "crc32c:AAAAAA==", Verified.CONTENT, 0.5)], [1], "KeyError"),
 ]
@@ -67,6 +68,8 @@ def test_a_number_is_begun_with_the_first_file(monkeypatch: pytest.MonkeyPatch):
         ("/usr/bin/python3", True),
         ("/opt/x/bin/python3.12", True),
         ("/usr/bin/pypy3", True),
+        ("/usr/bin/python3.13t", True),
+        ("/usr/bin/python3-dbg", True),
         ("/usr/bin/uwsgi", False),
         ("/opt/app/pythonic", False),
         ("", False),
@@ -105,10 +108,9 @@ def test_a_load_is_told_whole():
         File(ObjectInfo("\udcff", 0, None, None, checksum), "b/\udcff"),
     ]
     intent = Intent(None, metadata={"name": "value"}, algorithm=Algorithm.CRC32C)
-    way = Way(source_is_local=True, target_is_local=False)
-    [heard] = Unpacker().feed(packed(messages.carry(4, (0, 1), way, intent, files)))
+    [heard] = Unpacker().feed(packed(messages.carry(4, (0, 1), WAY, intent, files)))
     assert isinstance(heard, messages.Carry)
-    assert (heard.number, heard.source, heard.target, Way(*heard.way)) == (4, 0, 1, way)
+    assert (heard.number, heard.source, heard.target, Way(*heard.way)) == (4, 0, 1, WAY)
     assert messages.files_of(heard) == files
     assert messages.intent_of(heard) == intent
 
@@ -142,4 +144,140 @@ def test_what_has_a_lock_in_it_stays_here(tmp_path: Any):
 
 
 def test_keys_are_not_shown():
-    assert "secret" not in repr(S3)
+    portable = fleet.Fleet(1, 0, connect_timeout=1, notify=print).portable(S3)
+    assert portable is not None
+    order = fleet.Order(portable, portable, WAY, Intent(None), [])
+    assert b"secret" in portable.pickled
+    assert "secret" not in f"{S3} {S3!r} {order} {Know(0, portable.pickled)}"
+
+
+def test_what_raises_anything_when_it_is_pickled_stays_here():
+    class Odd:
+        def __reduce__(self) -> Any:
+            raise ValueError
+
+    odd: Any = Odd()
+    assert fleet.Fleet(1, 0, connect_timeout=1, notify=print).portable(odd) is None
+
+
+class Line:
+    """The end of a line, as other loops than asyncio's own have it."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.ended = False
+        self._unpacker = Unpacker()
+
+    def write(self, data: bytes) -> None:
+        self.told += self._unpacker.feed(data)
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line()
+
+
+@pytest.fixture
+def worker(said: list[str], line: Line) -> fleet.Worker:
+    worker = fleet.Worker(fleet.Fleet(1, 0, connect_timeout=1, notify=said.append))
+    there: Any = line
+    worker.connection_made(there)
+    worker.data_received(packed(Ready()))
+    assert worker.ready
+    return worker
+
+
+def sent_by(worker: fleet.Worker, count: int = 2) -> fleet.SentLoad:
+    portable = fleet.Fleet(1, 0, connect_timeout=1, notify=print).portable(S3)
+    assert portable is not None
+    files = [File(ObjectInfo(f"f{n}", 5), f"f{n}") for n in range(count)]
+    return worker.carry(fleet.Order(portable, portable, WAY, Intent(None), files))
+
+
+def answer(worker: fleet.Worker, sent: fleet.SentLoad, *arrived: int, trouble: str = "") -> None:
+    there = [Arrival(number, "", Verified.CONTENT, 0) for number in arrived]
+    ended = messages.ended(sent.number, 5, there, [1 - n for n in arrived], trouble)
+    worker.data_received(packed(ended))
+
+
+def test_a_load_is_told_of_and_its_end_is_heard(worker: fleet.Worker, line: Line):
+    sent = sent_by(worker)
+    worker.data_received(packed(Moving([(sent.number, 3, 7.5), (99, 0, 0)])))
+    assert (sent.size, sent.pulse, sent.future.done(), worker.busy) == (3, 7.5, False, 1)
+    answer(worker, sent, 1)
+    assert sent.future.result() is None
+    assert ([arrival.number for arrival in sent.end()[0]], sent.end()[1]) == ([1], [0])
+    assert worker.busy == 0
+    assert [type(message).__name__ for message in line.told] == ["Know", "Carry"]
+
+
+def test_what_was_given_up_has_not_arrived_whatever_comes_later(worker: fleet.Worker, line: Line):
+    sent = sent_by(worker)
+    sent.interrupt()
+    sent.abandon()
+    assert sent.end() == ([], [0, 1])
+    answer(worker, sent, 0, 1)
+    assert sent.future.done()
+    assert sent.end() == ([], [0, 1])
+    assert line.told[-2:] == [Stop(sent.number, for_good=False), Stop(sent.number, for_good=True)]
+
+
+def test_one_that_brings_nothing_gets_no_more(worker: fleet.Worker, said: list[str]):
+    for _ in range(2):
+        assert worker.ready
+        answer(worker, sent_by(worker))
+    assert not worker.ready
+    assert said == []
+
+
+def test_one_that_has_brought_something_may_fail_as_often_as_the_server_does(worker: fleet.Worker):
+    answer(worker, sent_by(worker), 0)
+    for _ in range(5):
+        answer(worker, sent_by(worker))
+    assert worker.ready
+
+
+def test_one_in_trouble_is_told_of_once(worker: fleet.Worker, said: list[str]):
+    first, second = sent_by(worker), sent_by(worker)
+    answer(worker, first, trouble="KeyError in x.py, line 3")
+    answer(worker, second, trouble="KeyError in x.py, line 3")
+    assert not worker.ready
+    [notice] = said
+    assert "KeyError in x.py, line 3" in notice
+
+
+def test_one_that_leaves_is_not_ready_any_more_and_hears_nothing(
+    worker: fleet.Worker, line: Line, said: list[str]
+):
+    sent = sent_by(worker)
+    worker.hang_up()
+    assert line.ended
+    assert sent.lost
+    assert sent.future.exception() is not None
+    told = len(line.told)
+    sent.abandon()
+    worker.data_received(packed(Ready()))
+    assert not worker.ready
+    assert len(line.told) == told
+    worker.connection_lost(None)
+    assert said == []
+
+
+async def test_who_is_no_interpreter_says_so_if_workers_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+):
+    monkeypatch.setattr(sys, "executable", "/usr/bin/uwsgi")
+    for worth, count in ((0.5, 0), (0, 1)):
+        there = fleet.Fleet(2, worth, connect_timeout=1, notify=said.append)
+        await there.begin(())
+        assert not there.waits
+        assert there.idlest() is None
+        assert len(said) == count

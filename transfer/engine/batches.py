@@ -14,7 +14,6 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import anyio
@@ -128,6 +127,7 @@ class Batches:
         self._fleet = fleet
         self._cost = 0.0
         self._worth_workers = anyio.Event()
+        self._typical: tuple[Store, ...] = ()
         self._waiting: deque[Small] = deque()
         self._running = 0
         self._held = 0
@@ -168,6 +168,7 @@ class Batches:
         self._waiting.append(small)
         self._cost += small.cost
         if self._fleet.waits and self._cost >= self._fleet.worth:
+            self._typical = small.source, small.target
             self._worth_workers.set()
         return True
 
@@ -215,8 +216,10 @@ class Batches:
     async def bring_workers(self) -> None:
         """Begin worker processes, once there is work for them."""
         await self._worth_workers.wait()
-        stores = [s for small in islice(self._waiting, 1) for s in (small.source, small.target)]
-        await self._fleet.begin({type(batches_of(store)).__module__ for store in stores})
+        with suppress(TransferError):  # whoever carries it will meet that too
+            found = [await _batcher(store) for store in self._typical]
+            if all(batcher and self._fleet.portable(batcher) for batcher in found):
+                await self._fleet.begin({type(batcher).__module__ for batcher in found})
 
     async def carry(self, batch: Batch) -> None:
         """Have a batch carried; whatever this raises, what is left is in it."""
@@ -256,9 +259,13 @@ class Batches:
         batch.load = sent = worker.carry(order)
         try:
             await quick.wait(sent, lambda: sent.pulse)
+        except StalledError:
+            if not sent.future.done():
+                worker.kill()  # what it still did would be unexpected
+            raise
         finally:
             if not sent.future.done():
-                worker.kill()  # it does not stop, and what it still did would be unexpected
+                sent.abandon()
             if sent.lost:
                 with anyio.move_on_after(_TIDY, shield=True):
                     await _tidy_up(worker, order)

@@ -16,11 +16,12 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import anyio
 import anyio.to_thread
@@ -39,14 +40,18 @@ if TYPE_CHECKING:
     from transfer.settings import Settings
     from transfer.workers.messages import Message
 
-_BEGIN = "import sys; sys.path[:] = sys.argv[4:]; from transfer.workers.process import main; main()"
-_PYTHON = re.compile(r"(python|pypy)[0-9.]*", re.IGNORECASE)
+_BEGIN = "import sys; sys.path[:] = sys.argv[5:]; from transfer.workers.process import main; main()"
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*(t|d|-dbg)?", re.IGNORECASE)
 # More would wait for the event loop.
 _MOST = 4
 # To begin one costs a third of so many seconds of a processor.
 WORTH = 0.25
-# How long one may take to end, in seconds.
-_LEAVE = 3.0
+# How long they may take to end, of themselves and when they were killed, in seconds.
+_LEAVE, _DIE = 1.5, 0.5
+# Batchers that are kept as they are sent; each renewal of keys makes another.
+_KEPT = 8
+# Of loads that a worker has got nothing of, so many are enough.
+_IN_VAIN = 2
 
 
 def workers_for(processors: int, wanted: int | None) -> int:
@@ -79,7 +84,11 @@ class SentLoad:
 
     def interrupt(self) -> None:
         """Have it come to its end soon."""
-        self._worker.tell(Stop(self.number))
+        self._worker.tell(Stop(self.number, for_good=False))
+
+    def abandon(self) -> None:
+        """Have nothing more of it arrive, and whatever it has begun cleaned up."""
+        self._worker.tell(Stop(self.number, for_good=True))
 
     def end(self) -> tuple[list[Arrival], list[int]]:
         """Return what has arrived and what has not; until it has ended, nothing has."""
@@ -117,6 +126,8 @@ class Worker(asyncio.Protocol):
         self._loads: dict[int, SentLoad] = {}
         self._known: list[Batcher] = []
         self._numbers = 0
+        self._proved = False
+        self._in_vain = 0
 
     @property
     def busy(self) -> int:
@@ -147,14 +158,16 @@ class Worker(asyncio.Protocol):
             self._transport.write(packed(message))
 
     def kill(self) -> None:
-        """End it at once, with all the others."""
+        """End it at once, with all the others: it does not answer."""
+        self._fleet.lament("it does not answer")
         self._fleet.kill()
 
     def hang_up(self) -> None:
         """Have it end; what it has is given up."""
         self._lose_all()
         if self._transport is not None and not self._leaving:
-            self._transport.write_eof()
+            with suppress(OSError):  # it has hung up before
+                self._transport.write_eof()
         self._leaving = True
 
     async def gone(self) -> None:
@@ -177,8 +190,8 @@ class Worker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to listen."""
-        if isinstance(transport, asyncio.WriteTransport):
-            self._transport = transport
+        # Not every loop's transports say that they are one.
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Take in what it tells."""
@@ -187,7 +200,7 @@ class Worker(asyncio.Protocol):
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Ready):
-            self.ready = True
+            self.ready = not self._leaving
         elif isinstance(message, Moving):
             for number, size, pulse in message.loads:
                 if number in self._loads:
@@ -195,9 +208,20 @@ class Worker(asyncio.Protocol):
         elif isinstance(message, Ended) and message.number in self._loads:
             sent = self._loads.pop(message.number)
             sent.ended(messages.arrivals_of(message), message.left, message.size)
-            if message.trouble and self.ready:
-                self.ready = False
-                self._fleet.lament(message.trouble)
+            self._judge(message)
+
+    def _judge(self, message: Ended) -> None:
+        """Give it no more if it fails, or lacks something that we have.
+
+        That may be a name server, or certificates: nobody here can tell it from a server
+        that refuses everything, of which others will tell.
+        """
+        self._proved = self._proved or bool(message.arrived)
+        self._in_vain = 0 if message.arrived else self._in_vain + 1
+        if message.trouble and self.ready:
+            self._fleet.lament(message.trouble)
+        if message.trouble or (self._in_vain >= _IN_VAIN and not self._proved):
+            self.ready = False
 
     def connection_lost(self, error: Exception | None) -> None:
         """Give up what it had; tell of it, unless that was wanted."""
@@ -214,6 +238,10 @@ class Portable(NamedTuple):
 
     batcher: Batcher
     pickled: bytes
+
+    def __repr__(self) -> str:
+        """There are keys in it."""
+        return "<batcher>"
 
 
 class Order(NamedTuple):
@@ -243,7 +271,7 @@ class Fleet:
         self._first: subprocess.Popen[bytes] | None = None
         self._begun = False
         self._lamented = False
-        self._portable: list[tuple[Batcher, Portable | None]] = []
+        self._portable: deque[tuple[Batcher, Portable | None]] = deque(maxlen=_KEPT)
 
     @classmethod
     def from_settings(cls, settings: Settings, notify: Callable[[str], None]) -> Fleet:
@@ -269,7 +297,7 @@ class Fleet:
                 return portable
         try:
             found = Portable(batcher, pickle.dumps(batcher, pickle.HIGHEST_PROTOCOL))
-        except (pickle.PicklingError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001 - whatever a plug-in raises
             found = None
         self._portable.append((batcher, found))
         return found
@@ -279,10 +307,14 @@ class Fleet:
 
         `modules` are what they will need.
         """
-        program = interpreter()
-        if not self.waits or program is None:
+        if not self.waits:
             return
         self._begun = True
+        program = interpreter()
+        if program is None:
+            if not self.worth:
+                self.lament("this program is not Python's own")
+            return
         start = partial(_started, program, self._count, self._connect_timeout, modules)
         loop = asyncio.get_running_loop()
         with anyio.CancelScope(shield=True):
@@ -304,7 +336,7 @@ class Fleet:
     def kill(self) -> None:
         """End them all at once; they may do what they are at until they are `gone`."""
         if self._first is not None:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):  # of dead ones, some systems say
                 os.killpg(self._first.pid, signal.SIGKILL)
         for worker in self._workers:
             worker.hang_up()
@@ -314,15 +346,17 @@ class Fleet:
         first, workers = self._first, self._workers
         if first is not None:
             with anyio.CancelScope(shield=True):
+                patience = _LEAVE if any(worker.ready for worker in workers) else 0
                 for worker in workers:
                     worker.hang_up()
-                if not await _all_gone(workers):
+                if not await _all_gone(workers, patience):
                     self.kill()
-                    await _all_gone(workers)
+                    await _all_gone(workers, _DIE)
                 await anyio.to_thread.run_sync(_reap, first)
                 for worker in workers:
                     worker.forget()
         self._first, self._workers, self._begun = None, [], False
+        self._portable.clear()
 
 
 def _started(
@@ -336,9 +370,10 @@ def _started(
             here, there = socket.socketpair()
             lines.append(ours.enter_context(here))
             fds.append(theirs.enter_context(there).fileno())
-        told = str(connect_timeout), ",".join(map(str, fds)), ",".join(modules)
+        encoding = sys.getfilesystemencoding()
+        told = str(connect_timeout), encoding, ",".join(map(str, fds)), ",".join(modules)
         process = subprocess.Popen(  # noqa: S603 - this interpreter
-            [program, "-c", _BEGIN, *told, *path],
+            [program, *_flags(), "-c", _BEGIN, *told, *path],
             pass_fds=fds,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -349,8 +384,14 @@ def _started(
     return process, lines
 
 
-async def _all_gone(workers: Sequence[Worker]) -> bool:
-    with anyio.move_on_after(_LEAVE) as scope:
+def _flags() -> list[str]:
+    """Return what has to be the same in both interpreters, if files are to have the same names."""
+    ignored = ["-E"] if sys.flags.ignore_environment else []
+    return ["-X", f"utf8={sys.flags.utf8_mode}", *ignored]
+
+
+async def _all_gone(workers: Sequence[Worker], patience: float) -> bool:
+    with anyio.move_on_after(patience) as scope:
         for worker in workers:
             await worker.gone()
     return not scope.cancelled_caught
@@ -359,7 +400,7 @@ async def _all_gone(workers: Sequence[Worker]) -> bool:
 def _reap(process: subprocess.Popen[bytes]) -> None:
     """Take note of the end of a process; one that the kernel does not end is left to it."""
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_LEAVE)
+        process.wait(_DIE)
 
 
 def _busy(worker: Worker) -> int:

@@ -30,6 +30,10 @@ class Know(NamedTuple):
     number: int
     batcher: bytes
 
+    def __repr__(self) -> str:
+        """There are keys in it."""
+        return f"<store {self.number}>"
+
 
 class Carry(NamedTuple):
     """A load, under a number, between two stores that are known by theirs."""
@@ -43,9 +47,10 @@ class Carry(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Bring a load to its end."""
+    """Bring a load to its end; `for_good`, nothing more of it is wanted."""
 
     number: int
+    for_good: bool
 
 
 class Moving(NamedTuple):

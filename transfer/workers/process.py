@@ -39,16 +39,21 @@ if TYPE_CHECKING:
 _TICK = 100
 _AT_ONCE = 256 * 1024
 # How long loads may take to notice that they are stopped, in seconds.
-_JOIN = 2.0
+_JOIN = 1.0
 # What is made for a file is gone with it: a run makes no garbage in circles.
 _COLLECTIONS = (50_000, 20, 100)
 
 
 class WorkerProcess:
-    """The loads of one process, and the line to whoever has given them."""
+    """The loads of one process, and the line to whoever has given them.
 
-    def __init__(self, line: socket.socket, connect_timeout: float) -> None:
+    `parent` is a descriptor that can be read when that one has died: a fork of it may
+    still hold the other end of the line.
+    """
+
+    def __init__(self, line: socket.socket, parent: int | None, connect_timeout: float) -> None:
         self._line = line
+        self._parent = parent
         self._sending = threading.Lock()
         self._carrier = Carrier(Crew(), Trust(), connect_timeout=connect_timeout)
         self._known: dict[int, bytes] = {}
@@ -61,13 +66,15 @@ class WorkerProcess:
         arriving = Unpacker()
         poll = select.poll()
         poll.register(self._line, select.POLLIN)
+        if self._parent is not None:
+            poll.register(self._parent, select.POLLIN)
         while True:
-            if poll.poll(_TICK if self._loads else None):
-                data = self._receive()
-                if not data:
-                    break
-                for message in arriving.feed(data):
-                    self._do(message)
+            ready = [fd for fd, _ in poll.poll(_TICK if self._loads else None)]
+            data = self._receive() if self._line.fileno() in ready else None
+            if data == b"" or self._parent in ready:
+                break
+            for message in arriving.feed(data or b""):
+                self._do(message)
             self._tell_progress()
         self._stop_all()
 
@@ -83,7 +90,10 @@ class WorkerProcess:
         elif isinstance(message, Carry):
             self._begin(message)
         elif isinstance(message, Stop) and message.number in self._loads:
-            self._loads[message.number][1].interrupt()
+            load, job = self._loads[message.number]
+            if message.for_good:
+                load.end()
+            job.interrupt()
 
     def _begin(self, message: Carry) -> None:
         load = Load(messages.files_of(message), Way(*message.way))
@@ -136,32 +146,38 @@ def _trouble(error: BaseException) -> str:
 
 def main() -> None:
     """Begin, as `fleet` has it: with a time-out, a line for each worker, and what to import."""
-    connect_timeout, lines, modules = float(sys.argv[1]), *(a.split(",") for a in sys.argv[2:4])
+    connect_timeout, encoding = float(sys.argv[1]), sys.argv[2]
+    lines, modules = (told.split(",") for told in sys.argv[3:5])
+    if sys.getfilesystemencoding() != encoding:
+        sys.exit(1)  # files would have other names here
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever has started it decides
     new_digest(Algorithm.CRC32C)  # imports its library
     for module in filter(None, modules):
         import_module(module)
     gc.freeze()
     gc.set_threshold(*_COLLECTIONS)
+    parent = _watched(os.getppid())
     own, *others = (socket.socket(fileno=int(line)) for line in lines)
-    family = [pid for line in others if (pid := _born(line, others, own, connect_timeout))]
+    family = []
+    for line in others:
+        pid = os.fork()  # there are no threads yet
+        if not pid:
+            for other in (own, *others):
+                if other is not line:
+                    other.close()
+            WorkerProcess(line, parent, connect_timeout).run()
+            os._exit(0)
+        family.append(pid)
     for line in others:
         line.close()
-    WorkerProcess(own, connect_timeout).run()
+    WorkerProcess(own, parent, connect_timeout).run()
     for pid in family:
         os.waitpid(pid, 0)
     os._exit(0)  # the threads wait for work
 
 
-def _born(
-    line: socket.socket, others: list[socket.socket], own: socket.socket, timeout: float
-) -> int:
-    """Make another worker, while there are no threads; return its process."""
-    pid = os.fork()
-    if not pid:
-        for other in (own, *others):
-            if other is not line:
-                other.close()
-        WorkerProcess(line, timeout).run()
-        os._exit(0)
-    return pid
+def _watched(pid: int) -> int | None:
+    """Return a descriptor that can be read once a process has died, where the system has such."""
+    with suppress(AttributeError, OSError):
+        return os.pidfd_open(pid)
+    return None
