@@ -75,7 +75,7 @@ def test_large_file_comes_back_as_it_was_and_passes_no_coordinator(run, place, t
     )
     assert pulled.returncode == 0, pulled.stderr
     assert sha256(back) == sha256(source)
-    assert "9 parts" in pushed.stderr
+    assert "14 parts" in pushed.stderr
     if address:
         seen = statistics(address)
         assert seen["signed_parts"] >= 9
