@@ -11,6 +11,7 @@ from tests.faults.harness import BUCKET, ChaosProxy, StrictStore
 from tests.faults.harness import lies as l
 from tests.faults.harness import lies_about_content as c
 from tests.faults.harness.network import Flip, Reset, Seeded, Slices
+from tests.support.small_files import contents, make_tree
 from tests.support.workers import engine_with_workers
 from transfer.engine import Engine
 from transfer.engine.batches import SMALL
@@ -34,12 +35,7 @@ async def server():
 
 @pytest.fixture
 def tree(tmp_path):
-    root = tmp_path / "tree"
-    for number in range(COUNT):
-        path = root / f"d{number % 7}" / f"f{number:03}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(number * 31))
-    return root
+    return make_tree(tmp_path / "tree", COUNT, 7)
 
 
 @pytest.fixture
@@ -56,10 +52,6 @@ def heavy(tmp_path):
 def settings(server, tmp_path, **more):
     environ = {**server.environ, "TRANSFER_STATE_DIR": str(tmp_path / "state")}
     return Settings.from_env(environ | {name: str(value) for name, value in more.items()})
-
-
-def contents(root):
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
 async def test_all_of_them_there_and_back(engine_of, server, tree, tmp_path):

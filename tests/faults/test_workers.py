@@ -17,6 +17,7 @@ from backends.local.batches import LocalBatcher
 from tests.faults.harness import BUCKET, ChaosProxy, StrictStore
 from tests.faults.harness import lies as l
 from tests.faults.harness.network import RESPONSE, Rate
+from tests.support.small_files import contents, make_tree
 from tests.support.workers import COUNT, engine_with_workers
 from transfer.carrying import Load
 from transfer.engine import Engine
@@ -38,12 +39,7 @@ async def server():
 
 @pytest.fixture
 def tree(tmp_path):
-    root = tmp_path / "tree"
-    for number in range(FILES):
-        path = root / f"d{number % 3}" / f"f{number:03}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(number * 31))
-    return root
+    return make_tree(tmp_path / "tree", FILES, 3)
 
 
 @pytest.fixture
@@ -57,10 +53,6 @@ def by_workers_only(monkeypatch):
 def settings(server, tmp_path, **more):
     environ = {**server.environ, "TRANSFER_STATE_DIR": str(tmp_path / "state")}
     return Settings.from_env(environ | {name: str(value) for name, value in more.items()})
-
-
-def contents(root):
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
 def group_of(engine):

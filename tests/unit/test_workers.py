@@ -238,6 +238,14 @@ def test_one_that_brings_nothing_gets_no_more(worker: fleet.Worker, said: list[s
     assert said == []
 
 
+def test_what_we_have_stopped_says_nothing_of_a_worker(worker: fleet.Worker):
+    for _ in range(5):
+        sent = sent_by(worker)
+        sent.interrupt()
+        answer(worker, sent)
+    assert worker.ready
+
+
 def test_one_that_has_brought_something_may_fail_as_often_as_the_server_does(worker: fleet.Worker):
     answer(worker, sent_by(worker), 0)
     for _ in range(5):

@@ -69,7 +69,10 @@ def interpreter() -> str | None:
 
 
 class SentLoad:
-    """A load that a worker carries; `lost` if the worker has died with it."""
+    """A load that a worker carries; `lost` if the worker has died with it.
+
+    `stopped` before its end by us, it says nothing of the worker.
+    """
 
     def __init__(self, worker: Worker, number: int, count: int) -> None:
         self.future: Future[None] = Future()
@@ -77,13 +80,14 @@ class SentLoad:
         self.number = number
         self.size = 0
         self.pulse = 0.0
-        self.lost = False
+        self.lost = self.stopped = False
         self._worker = worker
         self._count = count
         self._result: tuple[list[Arrival], list[int]] | None = None
 
     def interrupt(self) -> None:
         """Have it come to its end soon."""
+        self.stopped = True
         self._worker.tell(Stop(self.number, for_good=False))
 
     def abandon(self) -> None:
@@ -208,16 +212,16 @@ class Worker(asyncio.Protocol):
         elif isinstance(message, Ended) and message.number in self._loads:
             sent = self._loads.pop(message.number)
             sent.ended(messages.arrivals_of(message), message.left, message.size)
-            self._judge(message)
+            self._judge(message, stopped=sent.stopped)
 
-    def _judge(self, message: Ended) -> None:
+    def _judge(self, message: Ended, *, stopped: bool) -> None:
         """Give it no more if it fails, or lacks something that we have.
 
         That may be a name server, or certificates: nobody here can tell it from a server
         that refuses everything, of which others will tell.
         """
         self._proved = self._proved or bool(message.arrived)
-        self._in_vain = 0 if message.arrived else self._in_vain + 1
+        self._in_vain = 0 if message.arrived else self._in_vain + (not stopped)
         if message.trouble and self.ready:
             self._fleet.lament(message.trouble)
         if message.trouble or (self._in_vain >= _IN_VAIN and not self._proved):
