@@ -157,6 +157,8 @@ def make_certificate(folder: Path, *addresses: str) -> Certificate:
     authority_key = folder / "authority.key"
     request: list[str | Path] = ["req", "-x509", *key, "-days", "7"]
     named = ["-subj", "/CN=transfer benchmark authority"]
+    # From 3.13 on, Python wants to be told that an authority may sign.
+    named += ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     _openssl([*request, "-keyout", authority_key, "-out", made.authority, *named])
     request += ["-CA", made.authority, "-CAkey", authority_key, "-subj", "/CN=localhost"]
     request += ["-addext", f"subjectAltName={names}"]

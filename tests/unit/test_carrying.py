@@ -170,8 +170,8 @@ async def test_a_disk_is_watched_from_before_the_first_write_until_the_end(
     synced: list[int] = []
     opening = os.open
 
-    def noted(path: str, *args: int) -> int:
-        fd = opening(path, *args)
+    def noted(path: str, *args: int, **options: int | None) -> int:
+        fd = opening(path, *args, **options)
         if str(path).startswith(str(bench.there)):
             opened.append((fd, str(path)))
         return fd

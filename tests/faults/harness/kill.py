@@ -65,12 +65,14 @@ class Running:
         return self.process.returncode
 
     async def until_line(self, pattern: str, seconds: float = 30.0) -> str:
-        """Wait until it says something; return the line. TimeoutError, also if it ends before."""
+        """Wait until it has said a whole line; return it. TimeoutError, also if it ends before."""
         found: list[str] = []
 
         def there() -> bool:
-            found[:] = [line for line in self.text.splitlines() if re.search(pattern, line)]
-            return bool(found) or self.code is not None
+            over = self.code is not None  # before looking at what it has said
+            said = self.text if over else self.text.rpartition("\n")[0]
+            found[:] = [line for line in said.splitlines() if re.search(pattern, line)]
+            return bool(found) or over
 
         await self.until(there, seconds)
         if not found:
