@@ -1,5 +1,6 @@
 # Everything is set up by the targets themselves: a virtual environment in the
-# checkout, and hash-checked packages. Only Python 3.11+ and make must be there.
+# checkout, and hash-checked packages. Only Python 3.11+ and make must be
+# there (and uv for `make lock`).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -1,1 +1,1 @@
-"""The stores, one module each; `transfer` knows them by name only."""
+"""The stores, a package or a module each, and what several share; `transfer` knows names only."""

@@ -59,7 +59,7 @@ class MemoryStore:
     ) -> None:
         self.shelf = shelf or Shelf()
         self.url = url
-        self.traits = Traits(max_put=TIB)
+        self.traits = Traits(max_put=TIB, keeps_metadata=True)
         self.parts = MemoryParts(self) if multipart else None
 
     async def stat(self, key: str) -> ObjectInfo:

@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m bench`; without a word, it runs the benchmark."""
-    whole = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    whole = argparse.ArgumentParser(
+        prog="python -m bench", description="Measures transfer beside other programs."
+    )
     _run_arguments(whole)
     words = whole.add_subparsers(title="other commands", metavar="")
     peers = words.add_parser("peers", help="which programs are compared, and what is missing")

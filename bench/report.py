@@ -58,7 +58,8 @@ def excerpt(results: Results) -> str:
     about = (
         f"{results.when[:10]}, {told['processor']}, {told['cores']} cores, kernel"
         f" {told['kernel']}, {results.settings['network']}; medians of"
-        f" {results.settings['repeats']} runs in turn.\n"
+        f" {results.settings['repeats']} runs in turn. Load of the machine"
+        f" before: {results.settings['load_before']:.2f}.\n"
     )
     return about + "".join(_short(results, case) for case in shown)
 

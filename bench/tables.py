@@ -71,7 +71,7 @@ def _case(results: Results, case: Case) -> str:
     if found:
         text += table(head, [_line(case, row) for row in found])
     for peer, reason in results.left_out.get(case.name, {}).items():
-        text += f"\nLeft out: {peer}: {_one_line(reason)}\n"
+        text += f"\nLeft out: {peer}: {_one_line(reason).rstrip(':')}\n"
     return text
 
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transfer.blocking import pull, push
+    from transfer.blocking import copy, pull, push
     from transfer.engine import Engine, Filter, Options, Report, SomeFailedError
     from transfer.errors import TransferError
     from transfer.settings import Settings
@@ -30,6 +30,7 @@ __all__ = [
     "Settings",
     "SomeFailedError",
     "TransferError",
+    "copy",
     "pull",
     "push",
 ]
@@ -42,6 +43,7 @@ _HOMES = {
     "Settings": "transfer.settings",
     "SomeFailedError": "transfer.engine",
     "TransferError": "transfer.errors",
+    "copy": "transfer.blocking",
     "pull": "transfer.blocking",
     "push": "transfer.blocking",
 }

@@ -110,7 +110,7 @@ def limit_of(trials: Sequence[Trial], around: Surroundings) -> tuple[Limit, str]
         return Limit.THROTTLED, f"{throttled} requests were answered with a wish to slow down"
     if busy > 0.8:
         return Limit.PROCESSOR, f"this process kept {busy:.0%} of {around.cores} cores busy"
-    if top.rate > 0.7 * disk:
+    if 0.7 * disk < top.rate < 1.3 * disk:  # beyond that, the disk was measured badly
         verb = "read" if top.upload else "written"
         return Limit.DISK, f"the local disk alone has {verb} {format_size(disk)}/s"
     return _limit_of_network(trials, top, around)

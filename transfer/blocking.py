@@ -7,7 +7,6 @@ the transfer, waits for its clean-up and is raised then.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from anyio.from_thread import start_blocking_portal
@@ -36,7 +35,12 @@ def push(
 
     `on_event` is called in another thread.
     """
-    return _run(partial(_push, settings, sources, target, options, on_event))
+
+    async def work() -> Report:
+        async with Engine(settings) as engine:
+            return await engine.push(sources, target, options=options, on_event=on_event)
+
+    return _run(work)
 
 
 def pull(
@@ -51,29 +55,32 @@ def pull(
 
     `on_event` is called in another thread.
     """
-    return _run(partial(_pull, settings, sources, target, options, on_event))
+
+    async def work() -> Report:
+        async with Engine(settings) as engine:
+            return await engine.pull(sources, target, options=options, on_event=on_event)
+
+    return _run(work)
 
 
-async def _push(
-    settings: Settings | None,
+def copy(
     sources: Place | Sequence[Place],
-    target: str,
-    options: Options | None,
-    on_event: Callable[[Event], None] | None,
-) -> Report:
-    async with Engine(settings) as engine:
-        return await engine.push(sources, target, options=options, on_event=on_event)
-
-
-async def _pull(
-    settings: Settings | None,
-    sources: str | Sequence[str],
     target: Place,
-    options: Options | None,
-    on_event: Callable[[Event], None] | None,
+    *,
+    settings: Settings | None = None,
+    options: Options | None = None,
+    on_event: Callable[[Event], None] | None = None,
 ) -> Report:
-    async with Engine(settings) as engine:
-        return await engine.pull(sources, target, options=options, on_event=on_event)
+    """Copy from anywhere to anywhere and wait; see `Engine.copy`.
+
+    `on_event` is called in another thread.
+    """
+
+    async def work() -> Report:
+        async with Engine(settings) as engine:
+            return await engine.copy(sources, target, options=options, on_event=on_event)
+
+    return _run(work)
 
 
 def _run(work: Callable[[], Awaitable[T]]) -> T:

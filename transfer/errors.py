@@ -45,6 +45,13 @@ class TransferError(Exception):
         return f"{text}; {self.hint}" if self.hint else text
 
 
+def only_error(error: Exception) -> Exception:
+    """Return the error itself where task groups have wrapped a single one."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 class UsageError(TransferError):
     """The call cannot be right, whatever the store says: nothing was attempted."""
 

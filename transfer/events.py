@@ -1,8 +1,7 @@
 """What happens during a run, as values: lifecycle only, never one per chunk.
 
-`to_dict` is the one JSON shape, used by `--json` and by every other sink. The
-number of bytes moved is not an event: whoever shows it reads `Progress` at a
-pace of its own.
+`to_dict` is the one JSON shape, used by `--json` and by every other sink. How
+many bytes were moved comes in `Progress`, at a fixed pace.
 """
 
 from __future__ import annotations

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 CHUNK = MIB
 # One trip to a thread hashes so much; it cannot be cancelled on the way.
 HASHED_AT_ONCE = 64 * MIB
+# Whoever has opened a source knows its name, and says it.
+_READING = "read", "the source"
 # What the kernel says where it does not copy between two files by itself.
 _NO_KERNEL_COPY = frozenset(
     {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
@@ -131,7 +133,8 @@ class FileSink:
 def read_chunk(extent: Extent, offset: int, most: int, tally: Tally) -> bytes:
     """Return up to `most` bytes at an offset in the extent, counted, the last ones checked."""
     size = min(most, extent.span.size - offset)
-    data = read_exactly(extent.fd, size, extent.span.start + offset)
+    with local_errors(*_READING):
+        data = read_exactly(extent.fd, size, extent.span.start + offset)
     if offset + size == extent.span.size and extent.check is not None:
         extent.check()
     tally.update(data)
@@ -157,8 +160,9 @@ def _copy(source: Extent, sink: Extent, piece: Span, tally: Tally) -> None:
     while offset < piece.stop:
         chunk = buffer[: min(len(buffer), piece.stop - offset)]
         start = source.span.start + offset
-        if os.preadv(source.fd, [chunk], start) != len(chunk):
-            chunk[:] = read_exactly(source.fd, len(chunk), start)
+        with local_errors(*_READING):
+            if os.preadv(source.fd, [chunk], start) != len(chunk):
+                chunk[:] = read_exactly(source.fd, len(chunk), start)
         place = sink.span.start + offset
         if not (_is_hole(source.fd, start, len(chunk)) and _is_hole(sink.fd, place, len(chunk))):
             _copy_chunk(source.fd, start, sink.fd, place, chunk)
@@ -198,7 +202,8 @@ async def hash_extent(extent: Extent, algorithm: Algorithm) -> Checksum:
     digest = new_digest(algorithm)
     for start in range(extent.span.start, extent.span.stop, HASHED_AT_ONCE):
         stop = min(start + HASHED_AT_ONCE, extent.span.stop)
-        await anyio.to_thread.run_sync(_hash, extent.fd, start, stop, digest)
+        with local_errors(*_READING):
+            await anyio.to_thread.run_sync(_hash, extent.fd, start, stop, digest)
     return digest.finish()
 
 

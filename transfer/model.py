@@ -77,7 +77,8 @@ class Traits:
     `local` means that bytes written or read do not leave this machine.
     `range_size` is what reads are to be cut into, where somebody set that for
     this store alone. `copies_whole` is the realm (`Origin`) from which the store
-    copies objects of any size by itself, in one piece.
+    copies objects of any size by itself, in one piece. `keeps_metadata` tells
+    whether an object can have that of its `Intent`.
     """
 
     max_put: int
@@ -87,6 +88,7 @@ class Traits:
     local: bool = False
     range_size: int | None = None
     copies_whole: str = ""
+    keeps_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ Names that MLflow documents keep their meaning; what is the engine's own begins
 with `TRANSFER_`, and such a name that is not known is an error, because a
 misspelt setting that passes silently is a setting that does not work. Each field
 carries its variable, its reader and its help, from which the table in the
-README is made. Nothing else in this project reads the environment, but for the
-SDKs of the stores, which find their own credentials.
+README is made. Nothing else in this project reads the environment, but for shell
+completion (`SHELL`) and the SDKs of the stores, which find their own credentials.
 """
 
 from __future__ import annotations
@@ -232,8 +232,8 @@ class Settings:
         _workers,
         None,
         "Processes that carry small files: `auto` begins one for each of several processors, at"
-        " most 4, once so many files wait that it pays; a number is begun with the first; 0 is"
-        " none.",
+        " most 4, once so many files wait that it pays; a number: so many are begun with the"
+        " first small file; 0: none.",
         shown="auto",
     )
     attempts: int = _setting(
@@ -246,7 +246,8 @@ class Settings:
         "TRANSFER_OUTAGE_PATIENCE",
         _number,
         900.0,
-        "Seconds that a server which did answer may be gone before the run gives up.",
+        "Seconds that a server which has answered before may be unreachable before the run gives"
+        " up.",
     )
     connect_timeout: float = _setting(
         "TRANSFER_CONNECT_TIMEOUT", _seconds, 10.0, "Seconds to make a connection."
@@ -374,7 +375,8 @@ class Settings:
         _choice("auto", "crc32c", "crc64nvme", "md5", "none"),
         "auto",
         "What S3 checks each part by: `auto` is CRC-32C where the store confirms that it checks"
-        " it; `md5` (Content-MD5) is understood everywhere, and dear; `none` sends nothing.",
+        " it; `crc32c` and `crc64nvme` (which needs the extra `crc64`) ask for that one; `md5`"
+        " (Content-MD5) is understood everywhere, and dear; `none` sends nothing.",
     )
     s3_addressing_style: AddressingStyle = _setting(
         "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE",

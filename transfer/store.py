@@ -248,7 +248,7 @@ class Mover(Protocol):
 
         Any status is an answer, not an error; redirects are not followed. The
         body of an answer that no sink takes is kept up to `request.most`.
-        Raises ConnectionLostError, StalledError, ProtocolError (an answer that
+        Raises ConnectionLostError, TlsError, StalledError, ProtocolError (an answer that
         is no HTTP, or not the range asked for), DamagedInTransitError (an
         answer shorter than announced), and what source and sink raise.
         """

@@ -1,8 +1,8 @@
 """Counting and hashing the bytes of one attempt, and adding attempts up.
 
 Whoever has the bytes in hand tells its tally; nobody publishes events per
-chunk. A progress display, a watchdog and the metrics read the counters at their
-own pace. An attempt that fails takes its bytes back.
+chunk. A progress display and a watchdog read the counters at their own pace. An
+attempt that fails takes its bytes back.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from transfer.tally import Tally
 
 # Put Blob since version 2019-12-12 of the service.
-_TRAITS = Traits(max_put=5000 * MIB)
+_TRAITS = Traits(max_put=5000 * MIB, keeps_metadata=True)
 _PAGE = "1000"
 
 

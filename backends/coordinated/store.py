@@ -109,7 +109,7 @@ class CoordinatedStore:
         self.url = url
         self.server = server
         self._unbound = False
-        self.traits = Traits(max_put=capabilities.max_put)
+        self.traits = Traits(max_put=capabilities.max_put, keeps_metadata=True)
         limits = capabilities.limits
         self.parts = CoordinatedParts(self, limits.to_limits()) if limits else None
 

@@ -131,7 +131,12 @@ class GcsStore(GcsBucket):
     def traits(self) -> Traits:
         """Copies are whole as long as they are made; what has to be moved goes in parts."""
         realm = "" if self.copies.refused else self.copies.realm
-        return Traits(max_put=5 * TIB, range_size=self._range_size, copies_whole=realm)
+        return Traits(
+            max_put=5 * TIB,
+            range_size=self._range_size,
+            copies_whole=realm,
+            keeps_metadata=True,
+        )
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at an object's resource."""

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from transfer.store import Context, Mover, OpenObject, SignedRequest, Source, Store
     from transfer.tally import Tally
 
-_TRAITS = Traits(max_put=5 * GIB)
+_TRAITS = Traits(max_put=5 * GIB, keeps_metadata=True)
 # From this size on, one request more to learn the checksum costs nothing that shows.
 _LOOKED_AT = 16 * MIB
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.coordinator.inside import MLFLOW, OWN, SigningStore, exact, inside, local, new_upload
 from transfer.coordinator import tokens
-from transfer.coordinator.app import PUBLIC_PATHS, make_routes
+from transfer.coordinator.app import make_routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,10 +58,6 @@ def test_the_walk_finds_all_routes():
         } <= found
     assert f"{SIGNED}uploads/{{upload_id}}/parts/{{number}}" in found
     assert f"{OWN}/uploads/{{upload_id}}/complete" in found
-
-
-def test_what_is_public_is_a_constant():
-    assert PUBLIC_PATHS == PUBLIC
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def test_what_a_killed_process_has_left_is_found_and_removed(place, how, tmp_pat
     killed_in_the_middle(place, tmp_path, how)
     there = place.at("dir/")
     said = done("gc", there, **how).said
+    assert f"{there.rpartition('@')[2]}: " in said
     assert "nothing removed" in said
     assert "younger than 24h" in said
     said = done("gc", "--dry-run", "--older-than", "0s", there, **how).said
@@ -88,6 +89,7 @@ def test_what_was_removed_is_said_as_json(place, how, tmp_path):
     removed, summary = map(json.loads, ran.said.splitlines())
     assert removed["key"].endswith(f"/sub dir/{NAME}")
     assert (removed["bytes"], summary["removed"], summary["failed"]) == (5, 1, 0)
+    assert summary["exit_code"] == 0
     assert sorted(path.name for path in folder.iterdir()) == [f"{NAME}.not", "a"]
 
 

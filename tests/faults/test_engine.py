@@ -11,6 +11,7 @@ from functools import partial
 import anyio
 import pytest
 
+import transfer
 from backends.local.store import LocalStore
 from backends.memory import MemoryStore
 from tests.support.faulty import FaultyStore, failing, hanging
@@ -27,8 +28,9 @@ from transfer.errors import (
     ThrottledError,
     TransferError,
     UnsupportedError,
+    UsageError,
 )
-from transfer.events import Retrying
+from transfer.events import FileDone, Retrying
 from transfer.settings import Settings
 from transfer.sizes import MIB
 
@@ -378,3 +380,29 @@ async def test_local_stores_do_not_show_unfinished_files(tmp_path, source):
         assert (await store.scan("")).objects == ()
         group.cancel_scope.cancel()
     assert list((tmp_path / "store").iterdir()) == []
+
+
+async def test_what_a_callback_raises_comes_out_as_it_is(memory, source):
+    def stop(event):
+        if isinstance(event, FileDone):
+            raise ZeroDivisionError
+
+    async with engine_with(memory) as engine:
+        with pytest.raises(ZeroDivisionError):
+            await engine.push(source, "memory://bucket/a", on_event=stop)
+
+
+async def test_metadata_is_refused_where_it_would_be_lost(source, tmp_path):
+    async with Engine(SETTINGS) as engine:
+        with pytest.raises(UsageError, match="keeps no metadata"):
+            await engine.push(source, str(tmp_path / "to"), options=Options(metadata={"a": "b"}))
+    assert not (tmp_path / "to").exists()
+
+
+def test_without_a_loop_of_ones_own(source, tmp_path):
+    there, back = tmp_path / "there", tmp_path / "back"
+    assert transfer.copy(source, there, settings=SETTINGS).parts > 1
+    transfer.pull(there.as_uri(), back, settings=SETTINGS)
+    assert back.read_bytes() == source.read_bytes()
+    with pytest.raises(NotFoundError):
+        transfer.push(tmp_path / "nothing", str(there), settings=SETTINGS)

@@ -14,11 +14,13 @@ import pytest
 
 from backends.memory import MemoryStore
 from tests.support.faulty import FaultyStore, failing
+from transfer import files
 from transfer.engine import Engine, Options
 from transfer.errors import (
     BusyError,
     ConnectionLostError,
     DiskFullError,
+    LocalError,
     RejectedError,
     TakenOverError,
     UploadGoneError,
@@ -113,6 +115,27 @@ async def test_a_push_that_broke_off_sends_only_what_is_missing(memory, settings
     assert report.done[0].parts == 16
     assert memory.shelf.uploads == {}
     assert records(settings) == []
+
+
+async def test_a_source_that_cannot_be_read_is_no_reason_to_give_up_what_has_arrived(
+    memory, settings, source, monkeypatch
+):
+    await push_until_it_breaks(memory, settings, source)
+
+    def unreadable(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "_hash", unreadable)
+        async with engine_with(memory, settings) as engine:
+            with pytest.raises(LocalError, match="cannot read the source: Input/output error"):
+                await engine.push(source, "memory://bucket/a")
+    assert len(memory.shelf.uploads) == len(records(settings)) == 1
+    store = FaultyStore(memory, failing("nothing", ValueError()))
+    async with engine_with(store, settings) as engine:
+        await engine.push(source, "memory://bucket/a")
+    assert store.calls["send"] == 16 - 6
+    assert memory.shelf.objects["a"][1] == source.read_bytes()
 
 
 async def test_an_interrupted_push_is_kept_too(memory, settings, source):

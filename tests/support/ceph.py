@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _PATH = f"{os.defpath}:/usr/sbin"
 _PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw")
-RADOSGW = shutil.which("radosgw", path=_PATH)
 KMS_KEY = "a-key-of-these-tests"
 _MON, _OSD = ("mon", "allow *"), ("osd", "allow *")
 

@@ -115,9 +115,6 @@ class Outcome:
     refused: int = 0
     cut: int = 0
 
-    def limit_at(self, when: float) -> int:
-        return [limit for at, limit in self.limits if at <= when][-1]
-
     @property
     def last(self) -> int:
         return self.limits[-1][1]

@@ -89,6 +89,7 @@ def test_best_of_much_faster_ones_is_the_fastest():
             Limit.DISK,
         ),
         ([trial(4, 10), trial(8, 20)], AROUND, Limit.LATENCY),
+        ([trial(4, 10), trial(8, 20)], Surroundings(0.05, 4, 6 * MIB, 5e9), Limit.LATENCY),
         ([trial(4, 100), trial(8, 101)], AROUND, Limit.BANDWIDTH),
         ([trial(4, 100)], AROUND, Limit.UNKNOWN),
     ],

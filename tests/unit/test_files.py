@@ -291,3 +291,23 @@ async def test_a_source_that_was_changed_is_noticed_at_the_end(fd: int, other: i
 async def test_a_file_that_ends_before_its_range_has_changed(fd: int, other: int):
     with pytest.raises(SourceChangedError, match="shorter"):
         await copied(Extent(fd, Span(0, len(BODY) + 1)), Extent(other, Span(0, len(BODY) + 1)))
+
+
+@pytest.fixture
+def unreadable() -> Iterator[Extent]:
+    """A file that is open, and fails when it is read: the memory of nobody."""
+    fd = os.open("/proc/self/mem", os.O_RDONLY)
+    yield Extent(fd, Span(0, 100))
+    os.close(fd)
+
+
+async def test_what_cannot_be_read_is_no_trouble_of_the_network(unreadable: Extent, tmp_path: Path):
+    wanted = "cannot read the source: Input/output error"
+    with pytest.raises(LocalError, match=wanted):
+        await hash_extent(unreadable, Algorithm.CRC32C)
+    with pytest.raises(LocalError, match=wanted):
+        read_chunk(unreadable, 0, 10, Tally())
+    fd = os.open(tmp_path / "target", os.O_RDWR | os.O_CREAT)
+    with pytest.raises(LocalError, match=wanted):
+        await FileSource(unreadable.fd, unreadable.span).pour(FileSink(fd, Span(0, 100)), Tally())
+    os.close(fd)

@@ -52,7 +52,7 @@ GC_HELP = """Give up unfinished transfers that nobody will go on with.
 
 Those that are under way are left alone. What could not be given up when it
 failed is tried again, whatever its age. With URLs, it looks below these
-instead for unfinished files of transfers that died, whoever's they were.
+instead for unfinished files of transfers that died, no matter who started them.
 """
 SERVE_HELP = """Run a coordinator, which hands out presigned URLs.
 

@@ -13,9 +13,9 @@ from anyio import open_signal_receiver
 
 from transfer.advice import best, limit_of
 from transfer.cli import exit_codes
+from transfer.cli.flags import read_flag
 from transfer.cli.guard import put, tell
 from transfer.engine.trials import Bounds, try_out
-from transfer.errors import UsageError
 from transfer.settings import Settings
 from transfer.sinks.escaping import visible
 from transfer.sizes import MIB, format_size, parse_duration, parse_size
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from transfer.engine.trials import Findings
 
 T = TypeVar("T")
-
-_CODES = {signal.SIGINT: exit_codes.INTERRUPTED, signal.SIGTERM: exit_codes.TERMINATED}
 
 
 @dataclass(slots=True)
@@ -43,8 +41,8 @@ def benchmark(params: Mapping[str, Any]) -> int:
     if params["endpoint_url"]:
         settings = replace(settings, s3_endpoint_url=params["endpoint_url"])
     bounds = Bounds(
-        _read("--max-time", parse_duration, params["max_time"]),
-        _read("--max-size", parse_size, params["max_size"]),
+        read_flag("--max-time", params["max_time"], _above_zero(parse_duration)),
+        read_flag("--max-size", params["max_size"], _above_zero(parse_size)),
     )
     seen = _Seen()
     show = _quiet if params["json"] else _show_trial
@@ -52,19 +50,20 @@ def benchmark(params: Mapping[str, Any]) -> int:
     if seen.findings is not None:
         _finish(seen.findings, params["url"], as_json=params["json"])
     if seen.signal is not None:
-        return _CODES[seen.signal]
+        return exit_codes.code_of_signal(seen.signal)
     complete = seen.findings is not None and not seen.findings.left
     return exit_codes.OK if complete else exit_codes.FAILED
 
 
-def _read(name: str, reader: Callable[[str], T], text: str) -> T:
-    try:
+def _above_zero(reader: Callable[[str], T]) -> Callable[[str], T]:
+    def read(text: str) -> T:
         value = reader(text)
-    except ValueError as error:
-        raise UsageError(f"{name}: {error}") from None
-    if not value:
-        raise UsageError(f"{name}: it must be above 0")
-    return value
+        if not value:
+            msg = "write what is above 0"
+            raise ValueError(msg)
+        return value
+
+    return read
 
 
 async def _measure(

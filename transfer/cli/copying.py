@@ -41,11 +41,6 @@ if TYPE_CHECKING:
     from transfer.events import Event
     from transfer.sinks import EventSink
 
-_CODES: dict[signal.Signals | None, int] = {
-    signal.SIGINT: exit_codes.INTERRUPTED,
-    signal.SIGTERM: exit_codes.TERMINATED,
-}
-
 
 @dataclass(slots=True)
 class Outcome:
@@ -107,7 +102,8 @@ def ending_of(outcome: Outcome, flags: CopyFlags) -> Ending:
         return Ending(exit_codes.code_of(type(outcome.error)), str(outcome.error))
     resume = resumption(outcome, flags)
     if outcome.report is None:
-        code = _CODES.get(outcome.signal, exit_codes.FAILED)
+        stopped = outcome.signal
+        code = exit_codes.FAILED if stopped is None else exit_codes.code_of_signal(stopped)
         return Ending(code, interrupted=True, resume=resume)
     failures = [type(failure.error) for failure in outcome.report.failed]
     if flags.compare:
@@ -182,7 +178,7 @@ async def _obey(
 ) -> None:
     async for received in signals:
         if outcome.signal is not None:
-            os._exit(_CODES[received])
+            os._exit(exit_codes.code_of_signal(received))
         outcome.signal = received
         events.put(Interrupted(received.name))
         stop.cancel()

@@ -24,6 +24,7 @@ from transfer.errors import (
 )
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Iterable
 
     from transfer.errors import TransferError
@@ -42,9 +43,10 @@ OUTPUT_CLOSED = 141
 TERMINATED = 143
 
 EPILOG = (
-    "Exit codes: 0 done; 1 some files failed; 2 usage; 3 not found; 4 access denied;"
-    " 5 temporary failure, run it again; 6 damaged content; 7 target exists or has changed;"
-    " 130, 143 interrupted."
+    "Exit codes: 0 done; 1 some of several files failed, or an error without a code of its own;"
+    " 2 usage; 3 not found; 4 access denied; 5 temporary failure, run it again; 6 damaged content,"
+    " or `verify` has found a difference; 7 target exists or has changed; 130, 143 interrupted;"
+    " 141 nobody reads the output."
 )
 
 # The first class that fits decides: damage in transit is both integrity and temporary.
@@ -62,6 +64,11 @@ _CODES: tuple[tuple[type[TransferError], int], ...] = (
     (ExistsError, PRECONDITION),
     (PreconditionError, PRECONDITION),
 )
+
+
+def code_of_signal(number: signal.Signals) -> int:
+    """Return the code for a run that a signal has ended, as shells have it."""
+    return 128 + number
 
 
 def code_of(error: type[Exception]) -> int:

@@ -8,7 +8,7 @@ import traceback
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from transfer.cli import exit_codes
-from transfer.errors import TransferError
+from transfer.errors import TransferError, only_error
 from transfer.sinks.escaping import error_line, visible
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def guarded(work: Callable[[], int], verbose: int = 0) -> NoReturn:
     except KeyboardInterrupt:
         code = exit_codes.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a bug of ours is told in one line too
-        code = _told(_only(error), verbose)
+        code = _told(only_error(error), verbose)
     sys.exit(code)
 
 
@@ -46,13 +46,6 @@ def _told(error: Exception, verbose: int) -> int:
     tell(error_line(text))
     show_traceback(error, verbose)
     return exit_codes.code_of(type(error))
-
-
-def _only(error: Exception) -> Exception:
-    """Task groups wrap even a single error."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def show_traceback(error: BaseException, verbose: int) -> None:

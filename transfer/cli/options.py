@@ -39,9 +39,11 @@ SOURCES = Argument(["sources"], nargs=-1, required=True, metavar="SRC...", shell
 TARGET = Argument(["target"], metavar="DST", shell_complete=_paths)
 CONCURRENCY = _value("--concurrency -c", "N|auto", "Parts and files in flight at once.")
 PART_SIZE = _value("--part-size -p", "SIZE", "Bytes of a part, such as 16MiB.")
-DURABILITY = _value("--durability", "HOW", "Sync each file, many in a batch, or none to the disk.")
+DURABILITY = _value(
+    "--durability", "HOW", "`file`, `batch` or `none`: sync each file, many together, or nothing."
+)
 INCLUDE = _value(
-    "--include", "GLOB", "Copy only what matches (repeatable; any order).", multiple=True
+    "--include", "GLOB", "Take only what matches (repeatable; any order).", multiple=True
 )
 EXCLUDE = _value("--exclude", "GLOB", "Leave out what matches; wins over --include.", multiple=True)
 DRY_RUN = _flag("--dry-run -n", "List what would be copied.")
@@ -78,14 +80,17 @@ JSON_LIST = _flag("--json", "One JSON object per transfer, on standard output.")
 NO_PROGRESS = _flag("--no-progress", "A plain line every 30 seconds, no display.")
 QUIET = _flag("--quiet -q", "Say nothing but errors.")
 VERBOSE = _count("--verbose -v", "Name every file and retry; -vv adds tracebacks.")
-TRACEBACKS = _count("--verbose -v", "Twice: errors come with tracebacks.")
+TRACEBACKS = _count("--verbose -v", "Given twice (-vv), errors come with tracebacks.")
 JSON = _flag("--json", "One JSON object per event, on standard output.")
 ENDPOINT_URL = _value("--endpoint-url", "URL", "S3-compatible server.")
 TIMEOUT = _value(
     "--timeout", "SECONDS", "Time without progress before an attempt is repeated; -1 is none."
 )
 METADATA = _value(
-    "--metadata", "NAME=VALUE", "Kept with the object by the store (repeatable).", multiple=True
+    "--metadata",
+    "NAME=VALUE",
+    "Kept with the object by S3, Azure or Cloud Storage (repeatable).",
+    multiple=True,
 )
 BACKEND_STORE_URI = _value(
     "--backend-store-uri", "URI", "Database of the coordinator: sqlite, postgresql or mysql."

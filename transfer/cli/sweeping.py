@@ -11,7 +11,7 @@ from transfer.cli.exit_codes import FAILED, OK
 from transfer.cli.flags import read_flag
 from transfer.cli.guard import put, tell
 from transfer.engine import Engine
-from transfer.redaction import redact
+from transfer.registry import locate
 from transfer.sinks.escaping import error_line, visible
 from transfer.sinks.wording import brief_size, count
 from transfer.sizes import parse_duration
@@ -27,17 +27,18 @@ def sweep(urls: Sequence[str], older_than: str, *, dry_run: bool, as_json: bool)
     seconds = read_flag("--older-than", older_than, parse_duration)
     failed = False
     for url in urls:
+        shown = str(locate(url))  # without a password
         swept = anyio.run(_sweep, url, seconds, dry_run)
         failed = failed or bool(swept.failed)
         if as_json:
-            for item in swept_dicts(redact(url), swept, dry_run=dry_run):
+            for item in swept_dicts(shown, swept, dry_run=dry_run):
                 put(json.dumps(item))
             continue
         for info in swept.removed if dry_run else ():
             put(f"{visible(info.key)} ({brief_size(info.size)})")
         for info, error in swept.failed:
             tell(error_line(f"{info.key}: {error}"))
-        tell(swept_line(redact(url), swept, older_than, dry_run=dry_run))
+        tell(swept_line(shown, swept, older_than, dry_run=dry_run))
     return FAILED if failed else OK
 
 
@@ -75,6 +76,7 @@ def swept_dicts(url: str, swept: Swept, *, dry_run: bool) -> Iterator[dict[str, 
         "young": swept.young,
         "failed": len(swept.failed),
         "dry_run": dry_run,
+        "exit_code": FAILED if swept.failed else OK,
     }
 
 

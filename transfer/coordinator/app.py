@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-# The only routes that need neither a token nor a signed URL.
-PUBLIC_PATHS = frozenset(
-    {"/health", "/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info"}
-)
-
 
 def create_app(coordinator: Coordinator) -> ASGIApp:
     """Return the ASGI application of a coordinator."""

@@ -94,7 +94,7 @@ def range_of(request: Request, size: int) -> Span | None:
     """Return the one range that a request asks for, None for the whole object.
 
     Exactly one range is understood; what cannot be read is ignored, as RFC 9110
-    section 14.2 lets a server do. Raises RangeError for one beyond the end.
+    section 14.2 lets a server do. Raises OutOfRangeError for one beyond the end.
     """
     match = _RANGE.fullmatch(request.headers.get("range", ""))
     if match is None or (not match[1] and not match[2]):

@@ -14,6 +14,7 @@ from transfer.engine.run import Run
 from transfer.engine.stores import Stores
 from transfer.engine.sweeping import Swept, sweep
 from transfer.engine.upkeep import Collected, Left, collect, find, give_up, left_uploads
+from transfer.errors import only_error
 from transfer.events import Notice
 from transfer.journal import Journal
 from transfer.mover.threads import open_mover
@@ -87,9 +88,7 @@ class Engine:
         Raises the TransferError of a single file, or SomeFailedError (with the
         report) where several were to be moved.
         """
-        report = await self.run(sources, target, options=options, on_event=on_event)
-        report.raise_failure()
-        return report
+        return await self.copy(sources, target, options=options, on_event=on_event)
 
     async def pull(
         self,
@@ -101,9 +100,7 @@ class Engine:
     ) -> Report:
         """Copy objects or trees to this machine, as `transfer pull` does; raises as `push`."""
         check_pull_target(locate(str(target)))
-        report = await self.run(sources, target, options=options, on_event=on_event)
-        report.raise_failure()
-        return report
+        return await self.copy(sources, target, options=options, on_event=on_event)
 
     async def copy(
         self,
@@ -137,7 +134,10 @@ class Engine:
             check_expected(froms, to)
         run = Run(self._opened, self.settings, options, self._bus.publish, self._fleet)
         with self._bus.calling(on_event):
-            return await run.execute(froms, to)
+            try:
+                return await run.execute(froms, to)
+            except ExceptionGroup as group:
+                raise only_error(group) from None
 
     async def unfinished(self) -> list[Left]:
         """List what former runs have left, and what others are at."""
@@ -170,7 +170,10 @@ class Engine:
         return await sweep(store, prefix, older_than=older_than, dry_run=dry_run)
 
     def events(self) -> AbstractContextManager[Subscription]:
-        """Return a stream of all events: `with engine.events() as events: async for ...`."""
+        """Return a stream of all events, for another task of the same loop.
+
+        It goes on after `RunDone`, with the next run, and ends with the `with` block.
+        """
         return self._bus.subscribe()
 
 

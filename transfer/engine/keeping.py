@@ -338,15 +338,21 @@ def _fits(receipt: Receipt, plan: Plan, algorithm: Algorithm) -> bool:
 async def _compare(receipts: Sequence[Receipt], plan: Plan, opened: OpenObject) -> None:
     limit = anyio.CapacityLimiter(_READERS)
     changed: list[int] = []
+    unread: list[TransferError] = []
 
     async def compare(receipt: Receipt) -> None:
         async with limit:
-            if not changed and not await _is_same(receipt, plan, opened):
-                changed.append(receipt.number)
+            try:
+                if not changed and not unread and not await _is_same(receipt, plan, opened):
+                    changed.append(receipt.number)
+            except TransferError as error:
+                unread.append(error)  # which says nothing of what is in it
 
     async with anyio.create_task_group() as group:
         for receipt in receipts:
             group.start_soon(compare, receipt)
+    if unread:
+        raise unread[0]
     if changed:
         raise SourceChangedError(f"part {changed[0]} is not what was sent before")
 
@@ -357,6 +363,6 @@ async def _is_same(receipt: Receipt, plan: Plan, opened: OpenObject) -> bool:
     source = opened.source(plan.part(receipt.number).span)
     try:
         found = await checksum_of_source(source, receipt.checksum.algorithm)
-    except TransferError:
+    except SourceChangedError:
         return False
     return found == receipt.checksum

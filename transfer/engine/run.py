@@ -29,7 +29,7 @@ from transfer.engine.resumption import remembered
 from transfer.engine.tail import Tail
 from transfer.engine.transfer import FileTransfer
 from transfer.engine.turns import Turns
-from transfer.errors import InterruptedTransferError, TransferError
+from transfer.errors import InterruptedTransferError, TransferError, UsageError
 from transfer.events import (
     Event as RunEvent,
 )
@@ -230,6 +230,8 @@ class Run:
         try:
             source = await self._store(item.source)
             target = await self._store(item.target)
+            if self._options.metadata and not target.traits.keeps_metadata:
+                raise UsageError(f"{target.url} keeps no metadata", hint="leave it out")
             cut = self._plan(item, source, target)
         except TransferError as error:
             self._failed(item, error)

@@ -208,14 +208,6 @@ class _Trials:
             self.throttled,
         )
 
-    def _byte(self, *, upload: bool) -> tuple[str, str]:
-        """Return the ends of a transfer of one byte."""
-        local, key = self.folder / "byte", f"{self.prefix}byte"
-        local.write_bytes(b"1")
-        self.keys[key] = 1
-        remote = f"{self.root}/{key}"
-        return (str(local), remote) if upload else (remote, str(local))
-
     def _watch(self, event: Event) -> None:
         if isinstance(event, Retrying):
             said = event.error.lower()

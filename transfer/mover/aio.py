@@ -1,4 +1,4 @@
-"""The mover on aiohttp: every HTTP exchange of the engine goes through here.
+"""The mover on aiohttp, for what threads cannot do: bodies that pass through, and proxies.
 
 Presigned URLs pass unchanged (`encoded=True`: yarl would rewrite their query),
 redirects are answers, bodies are not decompressed, cookies and `.netrc` do not

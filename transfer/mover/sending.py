@@ -12,12 +12,13 @@ The last bytes of a source are held back until it was seen to be unchanged.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from transfer.files import local_errors, read_exactly
+from transfer.files import local_errors, read_exactly, translated
 from transfer.mover.buffers import HELD, own_buffer
 from transfer.mover.connection import MORE, WITH_HEAD
 from transfer.sizes import MIB
@@ -88,9 +89,14 @@ class _Outgoing:
         while self._offset < self._stop:
             start = self._source.span.start + self._offset
             began = time.monotonic()
-            count = self._connection.send_slice(
-                self._source.fd, start, min(slices.size, self._stop - self._offset)
-            )
+            try:
+                count = self._connection.send_slice(
+                    self._source.fd, start, min(slices.size, self._stop - self._offset)
+                )
+            except OSError as error:
+                if error.errno == errno.EIO:  # no socket says that
+                    raise translated(error, "read", "the source") from error
+                raise
             if not count:
                 read_exactly(self._source.fd, 1, start)  # says how it ended
             self._took(slices, began)

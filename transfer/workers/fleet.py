@@ -303,6 +303,8 @@ class Fleet:
             found = Portable(batcher, pickle.dumps(batcher, pickle.HIGHEST_PROTOCOL))
         except Exception:  # noqa: BLE001 - whatever a plug-in raises
             found = None
+            if not self.worth:  # they were asked for
+                self.lament("a store cannot be told to it")
         self._portable.append((batcher, found))
         return found
 
