@@ -165,7 +165,9 @@ def markdown(rows: list[Row]) -> str:
 
 
 def _reasons(rows: list[Row]) -> list[str]:
-    said = ((row, "; ".join(sorted(set(row.reasons.values()) - {NO_PARTS}))) for row in rows)
+    shown = set[str]().union(*COLUMNS.values())
+    told = ((row, {why for test, why in row.reasons.items() if test in shown}) for row in rows)
+    said = ((row, "; ".join(sorted(reasons - {NO_PARTS}))) for row, reasons in told)
     return [f"- {row.store}, {row.server}: {reasons}." for row, reasons in said if reasons]
 
 

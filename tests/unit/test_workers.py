@@ -20,7 +20,7 @@ from transfer.model import Intent, ObjectInfo, Verified
 from transfer.settings import Settings
 from transfer.signing import Credentials
 from transfer.store import Tls
-from transfer.workers import fleet, messages
+from transfer.workers import fleet, messages, starting
 from transfer.workers.messages import Know, Moving, Ready, Stop, Unpacker, packed
 
 S3 = S3Batcher(
@@ -80,12 +80,12 @@ def test_only_an_interpreter_is_started(
     monkeypatch: pytest.MonkeyPatch, program: str | None, is_python: bool
 ):
     monkeypatch.setattr(sys, "executable", program)
-    assert fleet.interpreter() == (program if is_python else None)
+    assert starting.interpreter() == (program if is_python else None)
 
 
 def test_a_program_with_python_in_it_is_not_started(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert fleet.interpreter() is None
+    assert starting.interpreter() is None
 
 
 @given(st.lists(st.sampled_from(TOLD), max_size=8), st.integers(1, 50))

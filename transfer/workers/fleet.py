@@ -11,16 +11,12 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-import re
 import signal
-import socket
 import subprocess
-import sys
 from collections import deque
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import anyio
@@ -30,6 +26,7 @@ from transfer.errors import ConnectionLostError
 from transfer.processors import usable_processors
 from transfer.workers import messages
 from transfer.workers.messages import Ended, Know, Moving, Ready, Stop, Unpacker, packed
+from transfer.workers.starting import interpreter, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
     from transfer.settings import Settings
     from transfer.workers.messages import Message
 
-_BEGIN = "import sys; sys.path[:] = sys.argv[5:]; from transfer.workers.process import main; main()"
-_PYTHON = re.compile(r"(python|pypy)[0-9.]*(t|d|-dbg)?", re.IGNORECASE)
 # More would wait for the event loop.
 _MOST = 4
 # To begin one costs a third of so many seconds of a processor.
@@ -59,13 +54,6 @@ def workers_for(processors: int, wanted: int | None) -> int:
     if wanted is not None:
         return wanted
     return min(processors, _MOST) if processors > 1 else 0
-
-
-def interpreter() -> str | None:
-    """Return the program that runs Python, None where this one is another with Python in it."""
-    name = Path(sys.executable or "").name
-    frozen = getattr(sys, "frozen", False)
-    return sys.executable if not frozen and _PYTHON.fullmatch(name) else None
 
 
 class SentLoad:
@@ -321,7 +309,7 @@ class Fleet:
             if not self.worth:
                 self.lament("this program is not Python's own")
             return
-        start = partial(_started, program, self._count, self._connect_timeout, modules)
+        start = partial(started, program, self._count, self._connect_timeout, modules)
         loop = asyncio.get_running_loop()
         with anyio.CancelScope(shield=True):
             try:
@@ -363,37 +351,6 @@ class Fleet:
                     worker.forget()
         self._first, self._workers, self._begun = None, [], False
         self._portable.clear()
-
-
-def _started(
-    program: str, count: int, connect_timeout: float, modules: Iterable[str]
-) -> tuple[subprocess.Popen[bytes], list[socket.socket]]:
-    """Start the first of so many; return it, and our end of the line to each."""
-    path = [str(entry) or str(Path.cwd()) for entry in sys.path]
-    with ExitStack() as theirs, ExitStack() as ours:
-        lines, fds = [], []
-        for _ in range(count):
-            here, there = socket.socketpair()
-            lines.append(ours.enter_context(here))
-            fds.append(theirs.enter_context(there).fileno())
-        encoding = sys.getfilesystemencoding()
-        told = str(connect_timeout), encoding, ",".join(map(str, fds)), ",".join(modules)
-        process = subprocess.Popen(  # noqa: S603 - this interpreter
-            [program, *_flags(), "-c", _BEGIN, *told, *path],
-            pass_fds=fds,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            process_group=0,  # Ctrl-C is for whoever has begun it
-        )
-        ours.pop_all()
-    return process, lines
-
-
-def _flags() -> list[str]:
-    """Return what has to be the same in both interpreters, if files are to have the same names."""
-    ignored = ["-E"] if sys.flags.ignore_environment else []
-    return ["-X", f"utf8={sys.flags.utf8_mode}", *ignored]
 
 
 async def _all_gone(workers: Sequence[Worker], patience: float) -> bool:
