@@ -9,18 +9,24 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from transfer.checksums import Algorithm, checksum_of, differ
-from transfer.errors import DamagedInTransitError, StoreError, TransferError
+from transfer.errors import (
+    DamagedInTransitError,
+    InterruptedTransferError,
+    StoreError,
+    TransferError,
+)
 from transfer.proof import Evidence, verdict
 from transfer.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from transfer.model import ObjectInfo, Verified
-    from transfer.quick import BatchReader, BatchWriter, Steps
+    from transfer.model import Intent, ObjectInfo, Verified
+    from transfer.quick import Batcher, BatchReader, BatchWriter, Steps
 
 # A disk may take so many seconds to write out what it holds, which may be other programs' too.
 _SYNC_PATIENCE = 900.0
@@ -73,6 +79,12 @@ class Carried(Protocol):
 def room_for(files: Sequence[File]) -> int:
     """Return the bytes of memory that they pass through: what has grown is seen to."""
     return 1 + max(file.info.size for file in files)
+
+
+def clear(target: Batcher, intent: Intent, files: Sequence[File]) -> None:
+    """Remove what a load has left that will not come to its end; what cannot be is left."""
+    with suppress(TransferError):
+        target.clear(intent, [file.key for file in files])
 
 
 class Load:
@@ -156,6 +168,8 @@ class Load:
         info, key = self._files[number]
         tally = self._tally
         data, known = yield from reader.read(info, room, tally)
+        if self._ended:
+            raise InterruptedTransferError("given up")  # while it was being read
         algorithm = writer.algorithm or (known.algorithm if known else Algorithm.CRC32C)
         moved = checksum_of(algorithm, data)
         said = known or info.checksum

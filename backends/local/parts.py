@@ -10,6 +10,7 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
+import anyio
 import anyio.to_thread
 
 from backends.local.folder import info_of
@@ -77,7 +78,9 @@ class LocalParts:
             try:
                 await source.pour(FileSink(fd, part.span, self._locks[upload.id]), tally)
             finally:
-                os.close(fd)
+                # On a network's disk that is when bytes are sent, and errors told.
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(os.close, fd)
             receipt = Receipt(part.number, tally.moved, etag_of(tally.checksum), tally.checksum)
             await anyio.to_thread.run_sync(file.note, receipt)
         return receipt
@@ -106,7 +109,8 @@ class LocalParts:
                 # It does not follow from the parts: the file has to be read once more.
                 file.check_content(wanted)
                 checksum = wanted
-            return file.publish(expected.size, no_clobber=expected.no_clobber), checksum
+            with self._locks[upload.id]:  # a thread that was given up may still be writing
+                return file.publish(expected.size, no_clobber=expected.no_clobber), checksum
 
         found, checksum = await self._run("write", upload, complete)
         self._locks.pop(upload.id, None)

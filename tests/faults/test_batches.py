@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import anyio
 import pytest
@@ -17,6 +18,7 @@ from transfer.engine import Engine
 from transfer.engine.batches import SMALL
 from transfer.settings import Settings
 from transfer.sizes import KIB
+from transfer.workers import starting
 
 COUNT = 300
 
@@ -159,3 +161,22 @@ async def test_interrupted_run_leaves_whole_files_only(engine_of, server, tree, 
     there, whole = contents(tmp_path / "back"), contents(tree)
     assert there
     assert all(whole[name] == data for name, data in there.items())
+
+
+async def test_a_disk_that_takes_its_time_leaves_nothing_of_a_run_that_was_stopped(
+    engine_of, server, tree, tmp_path, monkeypatch
+):
+    """The kernel writes out what all programs have written, which may take minutes."""
+    asked = settings(server, tmp_path)
+    async with Engine(asked) as engine:
+        await engine.push(f"{tree}/", f"s3://{BUCKET}/t/")
+    monkeypatch.setattr("backends.local.batches._syncfs", lambda: lambda _: time.sleep(6) or 0)
+    slow = "import backends.local.batches as b, time; b._syncfs = lambda: lambda _: time.sleep(6)"
+    begin = starting._BEGIN.removesuffix("main()") + f"{slow} or 0; main()"
+    monkeypatch.setattr("transfer.workers.starting._BEGIN", begin)
+    back = tmp_path / "back"
+    async with engine_of(asked) as engine:
+        with anyio.move_on_after(1.5) as scope:
+            await engine.pull(f"s3://{BUCKET}/t/", f"{back}/")
+    assert scope.cancelled_caught
+    assert [path for path in back.rglob("*") if path.is_file()] == []

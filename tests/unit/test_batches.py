@@ -74,6 +74,15 @@ async def test_files_wait_for_a_batch_only_if_they_are_plain_and_many(small: Sma
     assert not batches.pays(attempts)
 
 
+@pytest.mark.parametrize("turns", [1, 2, 8, 16, 31, 32, 33, 48, 64, 1000])
+async def test_those_who_carry_are_called_before_no_more_may_wait(small: Small, turns: int):
+    quick: Any = Quick()
+    batches = Batches(Options(), quick, turns, memory=GIB, fleet=NOBODY)
+    while not batches.full:
+        batches.takes(small)
+    assert batches.many
+
+
 async def test_what_is_carried_together_is_bounded_in_bytes(small: Small):
     attempts = Attempts(lambda _: RetryPolicy())
     large = sized(small, SMALL)

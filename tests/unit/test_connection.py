@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
+from transfer.errors import UsageError
 from transfer.mover.connection import Connection, Ended
 from transfer.mover.http1 import Address
 
@@ -171,3 +172,9 @@ def test_little_is_no_reason_to_wake_up_where_much_is_to_come():
     assert connection.receive(memoryview(bytearray(64))) == b"H"
     connection.close()
     there.close()
+
+
+@pytest.mark.parametrize("host", ["a..example.com", "x" * 64 + ".com"])
+def test_what_is_no_name_is_said_so(host: str):
+    with pytest.raises(UsageError, match="is no name of a host"):
+        Connection.open(Address("http", host, 80), None, 1.0)

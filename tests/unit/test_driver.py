@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
 
 import pytest
 
-from transfer.errors import ConnectionLostError
+from transfer.errors import ConnectionLostError, LocalError
 from transfer.mover.crew import Crew
 from transfer.mover.driver import Driver
 from transfer.quick import Ready, aside
@@ -210,3 +211,56 @@ def test_the_thread_ends_with_the_last_job(pair):
     assert driver._thread is not None
     driver._thread.join(10)
     assert not driver._thread.is_alive()
+
+
+def test_a_socket_that_a_child_still_holds_keeps_nobody_busy_once_it_is_closed(driver, pair):
+    here, there = pair()
+    seen = []
+    job = driver.submit(receiving(here, seen))
+    there.send(b"x")
+    job.future.result(10)
+    held = os.dup(here.fileno())  # as a fork of this process would
+    driver.forget(here)
+    here.close()
+    there.send(b"more, which nobody takes")
+    other, _ = pair()
+    waiting = driver.submit(receiving(other, []))
+    before = time.process_time()
+    time.sleep(0.2)
+    assert time.process_time() - before < 0.1
+    waiting.interrupt()
+    os.close(held)
+
+
+def test_what_cannot_be_waited_for_is_cleaned_up(driver, monkeypatch):
+    cleaned = []
+
+    def steps():
+        try:
+            yield from aside(lambda: None)
+        finally:
+            cleaned.append(True)
+
+    def no_more(work, name):
+        raise LocalError("no more threads")
+
+    monkeypatch.setattr("transfer.mover.crew.begin", no_more)
+    with pytest.raises(LocalError):
+        driver.submit(steps()).future.result(10)
+    assert cleaned == [True]
+
+
+def test_where_there_are_no_threads_the_next_one_may_find_one(monkeypatch):
+    def no_more(self):
+        raise RuntimeError("can't start new thread")
+
+    crew = Crew()
+    driver = Driver(crew)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_more)
+        for submit in (driver.submit, crew.submit):
+            with pytest.raises(LocalError, match="cannot begin a thread"):
+                submit(lambda: None)
+    assert crew.submit(lambda: 1).result(10) == 1
+    crew.close()
+    driver.close()

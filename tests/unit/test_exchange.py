@@ -135,3 +135,61 @@ def test_whoever_waits_for_those_who_wait_for_a_disk_gets_along_without(monkeypa
         assert len(sizes) == 2
     with buffers.one() as buffer:
         assert len(buffer) == max(sizes)
+
+
+def test_one_that_is_late_writes_nothing_and_into_no_other_file(buffers, tmp_path):
+    """Its file was closed meanwhile, and the number is that of another."""
+    body = os.urandom(300_000)
+    here, there = socket.socketpair()
+    pool = Pool()
+    pool.put(KEY, Connection(here, KEY[0]))
+    server = threading.Thread(target=serve, args=(there, partial(body), None))
+    server.start()
+    lock, fd = threading.Lock(), os.open(tmp_path / "one", os.O_RDWR | os.O_CREAT)
+    sink = FileSink(fd, Span(0, len(body)), lock).extent
+    tally = Tally()
+    request = Request("GET", URL, {}, span=Span(0, len(body)))
+    exchange = Exchange(request, None, sink, tally)
+    said: list[Exception] = []
+
+    def run():
+        try:
+            exchange.run(pool, buffers, KEY[1], None, 1.0)
+        except TransferError as error:
+            said.append(error)
+
+    late = threading.Thread(target=run)
+    with lock:  # as somebody has it whose disk takes its time
+        late.start()
+        while not tally.moved:
+            threading.Event().wait(0.001)
+        exchange.interrupt()
+        other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+        os.dup2(other, fd)
+    late.join(10)
+    server.join(10)
+    assert not late.is_alive()
+    assert said
+    assert (tmp_path / "other").read_bytes() == (tmp_path / "one").read_bytes() == b""
+    os.close(other)
+    os.close(fd)
+    pool.close()
+
+
+def test_an_answer_to_half_a_request_is_none(buffers):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer_early():
+        sock, _ = listener.accept()
+        with sock:
+            sock.recv(1000)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    server = threading.Thread(target=answer_early)
+    server.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+    request = Request("POST", url, {}, body=bytes(20_000_000))
+    with pytest.raises(TransferError):
+        Exchange(request, None, None, Tally()).run(Pool(), buffers, Tls(), None, 5.0)
+    server.join(10)
+    listener.close()

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from transfer.checksums import Algorithm, checksum_of
-from transfer.errors import SourceChangedError
+from transfer.errors import LocalError, SourceChangedError
 from transfer.model import Span
 from transfer.mover import sending
 from transfer.mover.buffers import Buffers
@@ -168,3 +168,13 @@ def test_an_interruption_ends_the_wait_for_a_peer_that_takes_nothing(buffers, so
         thread.join(10)
     assert failed.is_set()
     assert all_free(buffers)
+
+
+def test_a_file_that_cannot_be_read_is_no_broken_line(buffers):
+    fd = os.open("/proc/self/mem", os.O_RDONLY)  # of nobody, at these places
+    peer = Peer()
+    with pytest.raises(LocalError, match="cannot read the source: Input/output error"):
+        send_source(peer.connection, buffers, HEAD, Extent(fd, Span(0, MIB)), Tally())
+    peer.connection.close()
+    peer.sock.close()
+    os.close(fd)

@@ -20,6 +20,7 @@ from transfer.mover.small_exchange import Bodies, exchange_in_steps
 from transfer.store import Request, Tls
 from transfer.tally import Tally
 
+FORGET = socket.socket.fileno  # does nothing
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -78,7 +79,7 @@ class Client:
         self.tally = Tally()
         bodies = Bodies(self.tally, memoryview(bytearray(1000)), into)
         steps = exchange_in_steps(
-            request, self.pool, Tls(), self.context, bodies, connect_timeout=5
+            request, self.pool, Tls(), self.context, bodies, connect_timeout=5, forget=FORGET
         )
         return go_through(steps)
 
@@ -218,7 +219,9 @@ def test_what_stops_while_a_connection_is_opened_leaves_none():
         client = Client(port)
         request = Request("GET", client.url, {})
         bodies = Bodies(Tally(), memoryview(bytearray(1000)))
-        steps = exchange_in_steps(request, client.pool, Tls(), None, bodies, connect_timeout=5)
+        steps = exchange_in_steps(
+            request, client.pool, Tls(), None, bodies, connect_timeout=5, forget=FORGET
+        )
         opening = next(steps)
         opening.run()
         opened = opening.result()
@@ -269,3 +272,20 @@ def test_success_before_all_was_sent_is_none_and_a_reset_is_no_end():
         client.ask("GET")
     thread.join(10)
     listener.close()
+
+
+def test_an_answer_that_never_begins_is_given_up():
+    with answering(([b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5000], True)) as (port, _):
+        client = Client(port)
+        with pytest.raises(ProtocolError, match="never begins"):
+            client.ask()
+        client.pool.close()
+
+
+def test_chunks_that_are_all_frame_are_given_up():
+    head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    with answering(([head, b"1;" + b"x" * 100_000], True)) as (port, _):
+        client = Client(port)
+        with pytest.raises((ProtocolError, ConnectionLostError)):
+            client.ask()
+        client.pool.close()

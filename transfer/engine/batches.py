@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from transfer.carrying import File, Load, Way, room_for
+from transfer.carrying import File, Load, Way, clear, room_for
 from transfer.checksums import Algorithm
 from transfer.engine.attempts import Lane
 from transfer.errors import StalledError, TransferError
@@ -27,7 +27,7 @@ from transfer.events import FileDone
 from transfer.model import Intent
 from transfer.quick import batches_of
 from transfer.sizes import GIB, MIB
-from transfer.workers.fleet import Order
+from transfer.workers.fleet import Order, tidy_up
 
 if TYPE_CHECKING:
     from transfer.carrying import Arrival, Carried
@@ -49,8 +49,8 @@ MOST, MOST_BYTES = 64, 16 * MIB
 BACKLOG = 4096
 # What carrying costs, in seconds of a processor: a file, and a byte.
 _EACH, _BYTE = 0.0001, 0.6 / GIB
-# How long the clean-up after a worker that has died may take, in seconds.
-_TIDY = 2.0
+# How long a worker that has been told to end may take, in seconds.
+_GONE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class Batches:
     @property
     def many(self) -> bool:
         """Whether so many wait that every turn can have all that it may carry."""
-        return len(self._waiting) >= 2 * MOST * self.turns
+        return len(self._waiting) >= min(2 * MOST * self.turns, BACKLOG)
 
     @property
     def busy(self) -> bool:
@@ -253,7 +253,14 @@ class Batches:
     ) -> None:
         batch.load = load = Load(batch.files, batch.way)
         steps = load.run(source.reader(quick), target.writer(quick, intent))
-        await quick.wait(quick.submit(steps), lambda: load.pulse)
+        job = quick.submit(steps)
+        try:
+            await quick.wait(job, lambda: load.pulse)
+        finally:
+            if not job.future.done():
+                # A disk that takes its time; what is written comes to nothing.
+                load.end()
+                await tidy_up([partial(clear, target, intent, batch.files)])
 
     async def _by_process(self, quick: Quick, worker: Worker, order: Order, batch: Batch) -> None:
         batch.load = sent = worker.carry(order)
@@ -267,8 +274,9 @@ class Batches:
             if not sent.future.done():
                 sent.abandon()
             if sent.lost:
-                with anyio.move_on_after(_TIDY, shield=True):
-                    await _tidy_up(worker, order)
+                with anyio.move_on_after(_GONE, shield=True):
+                    await worker.gone()
+                await tidy_up([order.clear])
 
     def done(self, batch: Batch, attempts: Attempts, *, arrived: bool) -> None:
         """Take note of the end of a batch, of which something may have arrived."""
@@ -281,15 +289,6 @@ class Batches:
 async def _batcher(store: Store) -> Batcher | None:
     batches = batches_of(store)
     return None if batches is None else await batches.batcher()
-
-
-async def _tidy_up(worker: Worker, order: Order) -> None:
-    """Remove what a worker has left that has died; a disk may not answer."""
-    await worker.gone()
-    clear = partial(order.target.batcher.clear, order.intent, [file.key for file in order.files])
-    # What is in the way of that shows when the files are done again.
-    with suppress(TransferError):
-        await anyio.to_thread.run_sync(clear, abandon_on_cancel=True)
 
 
 def _lane(pair: Small | Batch) -> Lane:

@@ -43,7 +43,13 @@ class Carrier:
         try:
             return (
                 yield from exchange_in_steps(
-                    request, self._pool, tls, context, bodies, connect_timeout=self._connect_timeout
+                    request,
+                    self._pool,
+                    tls,
+                    context,
+                    bodies,
+                    connect_timeout=self._connect_timeout,
+                    forget=self._driver.forget,
                 )
             )
         except StoreError as error:

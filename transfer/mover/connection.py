@@ -18,11 +18,11 @@ from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from transfer.errors import ConnectionLostError, TlsError
+from transfer.errors import ConnectionLostError, TlsError, UsageError
 from transfer.sizes import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from transfer.mover.http1 import Address
 
@@ -85,6 +85,8 @@ class Connection:
         self.idle_since = 0.0
         self._lock = threading.Lock()
         self._closed = False
+        # Told of the socket before that is closed.
+        self.before_close: Callable[[socket.socket], None] | None = None
         self.slow = False
         self.appetite = _APPETITE
         self._poll = select.poll()
@@ -95,10 +97,12 @@ class Connection:
 
     @classmethod
     def open(cls, address: Address, context: ssl.SSLContext | None, timeout: float) -> Connection:
-        """Connect; raises ConnectionLostError, TlsError."""
+        """Connect; raises ConnectionLostError, TlsError, UsageError for what is no name."""
         where = f"{address.host}:{address.port}"
         try:
             sock = socket.create_connection((address.host, address.port), timeout)
+        except ValueError:  # as IDNA has it, for one
+            raise UsageError(f"{address.host} is no name of a host") from None
         except socket.gaierror:
             raise ConnectionLostError(f"the name {address.host} cannot be resolved") from None
         except TimeoutError:
@@ -120,6 +124,9 @@ class Connection:
         except OSError as error:
             sock.close()
             raise ConnectionLostError(f"cannot connect to {where}: {_reason(error)}") from None
+        except BaseException:
+            sock.close()
+            raise
         return cls(sock, address)
 
     def answering(self) -> bool:
@@ -263,6 +270,8 @@ class Connection:
         with self._lock:
             if not self._closed:
                 self._closed = True
+                if self.before_close is not None:
+                    self.before_close(self.sock)
                 self.sock.close()
 
 

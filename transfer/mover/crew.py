@@ -12,10 +12,23 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
+from transfer.errors import LocalError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+
+def begin(work: Callable[[], None], name: str) -> threading.Thread:
+    """Begin a thread that nobody waits for at exit; LocalError if there are no more."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        hint = "raise the limit of processes (`ulimit -u`, pids of a container)"
+        raise LocalError(f"cannot begin a thread: {error}", hint=hint) from None
+    return thread
 
 
 class Crew:
@@ -29,7 +42,10 @@ class Crew:
         self._closed = False
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
-        """Run a function; the future has its result, or what it raised."""
+        """Run a function; the future has its result, or what it raised.
+
+        Raises LocalError where the system has no more threads.
+        """
         future: Future[T] = Future()
 
         def run() -> None:
@@ -44,9 +60,8 @@ class Crew:
             if self._idle and not self._closed:
                 self._idle -= 1
             else:
+                begin(self._loop, f"transfer-{self._threads + 1}")
                 self._threads += 1
-                name = f"transfer-{self._threads}"
-                threading.Thread(target=self._loop, name=name, daemon=True).start()
             self._work.put(run)
             if self._closed:  # whoever is late has a thread for once
                 self._work.put(None)

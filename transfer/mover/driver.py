@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError
+from transfer.mover.crew import begin
 from transfer.quick import Aside, Ready
 
 if TYPE_CHECKING:
@@ -63,20 +64,29 @@ class Driver:
         self._closed = False
 
     def submit(self, steps: Steps[None]) -> Job:
-        """Begin something; called from any thread."""
+        """Begin something; called from any thread. LocalError where there are no more threads."""
         job = Job(steps, self)
         job.future.set_running_or_notify_cancel()  # from now on only it says how it ends
         with self._lock:
-            self._jobs += 1
             if self._thread is None:
-                self._thread = threading.Thread(target=self._loop, name="transfer", daemon=True)
-                self._thread.start()
+                self._thread = begin(self._loop, "transfer")
+            self._jobs += 1
         self._tell(job, stop=False)
         return job
 
     def interrupt(self, job: Job) -> None:
         """Have a job stop where it waits; what is done aside is not broken off."""
         self._tell(job, stop=True)
+
+    def forget(self, sock: socket.socket) -> None:
+        """Do not look at a socket that is about to be closed; called from any thread.
+
+        Once it is, only the kernel could tell it from others, and does not where a child
+        of this process holds a copy: then it would be ready for ever.
+        """
+        known = self._known.get(sock.fileno())
+        if known is not None and known[0] is sock:
+            self._forget(sock.fileno())
 
     def close(self) -> None:
         """Take nothing more on: the thread ends when the last job has."""
@@ -154,7 +164,11 @@ class Driver:
                 wait = job.steps.throw(ConnectionLostError("interrupted"))
             else:
                 wait = next(job.steps)
-            self._await(job, wait)
+            while True:
+                try:
+                    return self._await(job, wait)
+                except Exception as error:  # noqa: BLE001 - whoever waits for it has to clean up
+                    wait = job.steps.throw(error)
         except StopIteration:
             self._ended()
             job.future.set_result(None)
@@ -194,5 +208,5 @@ class Driver:
     def _forget(self, fd: int) -> None:
         """Have the selector not look at a socket, which may be closed by now."""
         self._known.pop(fd, None)
-        with suppress(KeyError):
+        with suppress(KeyError, ValueError):  # not there, or there is no selector any more
             self._selector.unregister(fd)

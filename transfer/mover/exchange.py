@@ -13,13 +13,14 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
+from transfer.files import local_errors
 from transfer.mover.buffers import HELD, own_buffer
 from transfer.mover.connection import RECEIVED_AT_ONCE, Connection, Ended
 from transfer.mover.heads import StaleError, lost, whole_head
 from transfer.mover.http1 import Address, ChunkedBody, HeadReader
 from transfer.mover.ranges import check_placement
 from transfer.mover.sending import send_source
-from transfer.store import Response
+from transfer.store import Extent, Response
 
 if TYPE_CHECKING:
     import ssl
@@ -29,23 +30,45 @@ if TYPE_CHECKING:
     from transfer.mover.buffers import Buffers
     from transfer.mover.http1 import Head
     from transfer.mover.pool import Pool
-    from transfer.store import Extent, Request, Tls
+    from transfer.store import Request, Tls
     from transfer.tally import Tally
 
 
 class Exchange:
-    """A request with its body and the place for its answer; `run` is called once, in a thread."""
+    """A request with its body and the place for its answer; `run` is called once, in a thread.
+
+    It has descriptors of its own for both files: a thread may be late, and the numbers of
+    others may be those of other files by then. `close` closes them, if `run` never comes.
+    Raises LocalError where there are no descriptors left.
+    """
 
     def __init__(
         self, request: Request, source: Extent | None, sink: Extent | None, tally: Tally
     ) -> None:
         self._request = request
-        self._source = source
-        self._sink = sink
         self._tally = tally
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._interrupted = False
+        self._fds: list[int] = []
+        try:
+            self._source = self._held(source)
+            self._sink = self._held(sink)
+        except BaseException:
+            self.close()
+            raise
+
+    def _held(self, extent: Extent | None) -> Extent | None:
+        if extent is None:
+            return None
+        with local_errors("open", "the file"):
+            self._fds.append(os.dup(extent.fd))
+        return Extent(self._fds[-1], extent.span, extent.check, extent.lock)
+
+    def close(self) -> None:
+        """Close what it has opened."""
+        while self._fds:
+            os.close(self._fds.pop())
 
     def interrupt(self) -> None:
         """Make `run` fail soon; called from another thread."""
@@ -63,6 +86,17 @@ class Exchange:
         connect_timeout: float,
     ) -> Response:
         """Do it, on a connection of the pool if there is one."""
+        with closing(self):
+            return self._run(pool, buffers, tls, context, connect_timeout)
+
+    def _run(
+        self,
+        pool: Pool,
+        buffers: Buffers,
+        tls: Tls,
+        context: ssl.SSLContext | None,
+        connect_timeout: float,
+    ) -> Response:
         address = Address.of(self._request.url)
         key = address, tls
         while True:
@@ -104,6 +138,10 @@ class Exchange:
     def _exchange(self, connection: Connection, buffers: Buffers) -> tuple[Response, bool]:
         sent, broken = self._send(connection, buffers)
         head, reader = self._receive_head(connection, broken)
+        if broken is not None and 200 <= head.status < 300:
+            raise DamagedInTransitError(
+                f"the server answered {head.status} before it had all of the request"
+            )
         body = _Body(connection, buffers, head, reader.rest)
         if self._sink is not None and 200 <= head.status < 300:
             self._store(head, body, self._sink)
@@ -163,13 +201,20 @@ class Exchange:
             for piece in pieces:
                 if expected is not None and written + len(piece) > expected:
                     raise ProtocolError(f"more than the {expected} bytes announced")
-                _write(sink, written, piece)
+                self._write(sink, written, piece)
                 self._tally.hash(piece)
                 written += len(piece)
         if not body.complete or (expected is not None and written != expected):
             raise DamagedInTransitError(
                 f"the answer broke off after {written} of {expected or 'unknown'} bytes"
             )
+
+    def _write(self, sink: Extent, offset: int, piece: memoryview) -> None:
+        """Write, if that is still wanted: who is late may have been waiting for the lock."""
+        with sink.lock or nullcontext():
+            if self._interrupted:
+                raise ConnectionLostError("interrupted")
+            _write_fully(sink.fd, piece, sink.span.start + offset)
 
     def _read_capped(self, body: _Body) -> bytes:
         at_once = body.at_once(self._request.most)
@@ -276,14 +321,6 @@ class _Body:
                 return
             if not data:
                 return
-
-
-def _write(sink: Extent, offset: int, piece: memoryview) -> None:
-    if sink.lock is None:
-        _write_fully(sink.fd, piece, sink.span.start + offset)
-        return
-    with sink.lock:
-        _write_fully(sink.fd, piece, sink.span.start + offset)
 
 
 def _write_fully(fd: int, piece: memoryview, offset: int) -> None:

@@ -99,6 +99,7 @@ class HeadReader:
     def __init__(self, method: str) -> None:
         self._method = method
         self._data = b""
+        self._interim = 0
         self.rest = b""
 
     def feed(self, data: bytes) -> Head | None:
@@ -116,7 +117,10 @@ class HeadReader:
             if head.status >= 200:
                 self.rest = data
                 return head
-            # 1xx: the real answer is still to come.
+            # 1xx: the real answer is still to come, though not for ever.
+            self._interim += end + 4
+            if self._interim > MAX_HEAD:
+                raise ProtocolError("an answer that never begins")
 
 
 class ChunkedBody:

@@ -12,13 +12,12 @@ The last bytes of a source are held back until it was seen to be unchanged.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from transfer.files import local_errors, read_exactly, translated
+from transfer.files import local_errors, read_exactly
 from transfer.mover.buffers import HELD, own_buffer
 from transfer.mover.connection import MORE, WITH_HEAD
 from transfer.sizes import MIB
@@ -89,16 +88,15 @@ class _Outgoing:
         while self._offset < self._stop:
             start = self._source.span.start + self._offset
             began = time.monotonic()
+            size = min(slices.size, self._stop - self._offset)
             try:
-                count = self._connection.send_slice(
-                    self._source.fd, start, min(slices.size, self._stop - self._offset)
-                )
-            except OSError as error:
-                if error.errno == errno.EIO:  # no socket says that
-                    raise translated(error, "read", "the source") from error
+                count = self._connection.send_slice(self._source.fd, start, size)
+            except OSError:
+                # Of the file, or of the socket? Only the file can be asked.
+                self._check_readable(start, size)
                 raise
             if not count:
-                read_exactly(self._source.fd, 1, start)  # says how it ended
+                self._check_readable(start, 1)
             self._took(slices, began)
             self._moved(count)
             yield
@@ -152,8 +150,13 @@ class _Outgoing:
         with local_errors("read", "the source"):
             count = os.preadv(self._source.fd, [room], start)
             if not count:
-                read_exactly(self._source.fd, 1, start)  # says how it ended
+                self._check_readable(start, 1)
         return room[:count]
+
+    def _check_readable(self, start: int, size: int) -> None:
+        """Raise what keeps these bytes from being read, if anything does."""
+        with local_errors("read", "the source"):
+            read_exactly(self._source.fd, size, start)
 
     def _sent(self, piece: memoryview) -> None:
         self._tally.hash(piece)

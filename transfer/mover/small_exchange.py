@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from transfer.errors import DamagedInTransitError, ProtocolError
 from transfer.mover.connection import MORE, WITH_HEAD, Connection
 from transfer.mover.heads import StaleError, lost, whole_head
-from transfer.mover.http1 import Address, ChunkedBody, HeadReader
+from transfer.mover.http1 import MAX_HEAD, Address, ChunkedBody, HeadReader
 from transfer.quick import Aside, Ready
 from transfer.store import Response
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
     from transfer.mover.http1 import Head
     from transfer.mover.pool import Pool
     from transfer.quick import Steps
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 # TLS takes all of what it is offered or says nothing of how far it is.
 _TLS_PIECE = 256 * 1024
+# A chunk of one byte has five or six around it.
+_FRAMES = 8
 
 
 class Bodies(NamedTuple):
@@ -47,14 +52,16 @@ def exchange_in_steps(
     bodies: Bodies,
     *,
     connect_timeout: float,
+    forget: Callable[[socket.socket], None],
 ) -> Steps[Response]:
-    """Do it, on a connection of the pool if there is one."""
+    """Do it, on a connection of the pool if there is one; `forget` is told before one is closed."""
     address = Address.of(request.url)
     key = address, tls
     while True:
         connection = pool.take(key)
         if connection is None:
             connection = yield from _opened(address, context, connect_timeout)
+            connection.before_close = forget
         line = _Line(connection, bodies.room, bodies.tally)
         try:
             answer, reusable = yield from _exchange(request, connection, line, bodies.into)
@@ -160,7 +167,11 @@ def _body(head: Head, data: bytes, line: _Line, most: int) -> Steps[tuple[bytes,
 def _chunks(head: Head, data: bytes, line: _Line, most: int) -> Steps[tuple[bytes, bytes]]:
     chunked = ChunkedBody(head)
     kept = bytearray()
+    came = 0
     while True:
+        # Sizes, extensions and trailers have no end of their own.
+        came += len(data)
+        _check_size(came, _FRAMES * most + MAX_HEAD)
         for piece in chunked.feed(data):
             kept += piece
         _check_size(len(kept), most)

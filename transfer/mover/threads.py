@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 
-from transfer.errors import DamagedInTransitError, StalledError, StoreError
+from transfer.errors import DamagedInTransitError, StalledError, StoreError, TransferError
 from transfer.mover.buffers import Buffers
 from transfer.mover.carrier import NO_TLS, Carrier
 from transfer.mover.crew import Crew
@@ -126,10 +126,10 @@ class ThreadMover:
     async def _in_thread(
         self, request: Request, source: Source | None, sink: Sink | None, tally: Tally
     ) -> Response:
+        context = await self._context(request)
         exchange = Exchange(
             request, source.extent if source else None, sink.extent if sink else None, tally
         )
-        context = await self._context(request)
         limit = self._settings.stall_timeout
 
         def patience() -> float:
@@ -139,16 +139,19 @@ class ThreadMover:
 
         answer: Response | None = None
         with StallWatch(lambda: tally.moved, patience):
-            future = self._crew.submit(
-                partial(
-                    exchange.run,
-                    self._pool,
-                    self._buffers,
-                    request.tls or NO_TLS,
-                    context,
-                    self._settings.connect_timeout,
-                )
+            run = partial(
+                exchange.run,
+                self._pool,
+                self._buffers,
+                request.tls or NO_TLS,
+                context,
+                self._settings.connect_timeout,
             )
+            try:
+                future = self._crew.submit(run)
+            except TransferError:
+                exchange.close()
+                raise
             answer = await _joined(asyncio.wrap_future(future), exchange)
         if answer is None:
             raise StalledError(f"no byte moved for {patience():.0f} s")

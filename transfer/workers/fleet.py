@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import anyio
 import anyio.to_thread
 
+from transfer.carrying import clear
 from transfer.errors import ConnectionLostError
 from transfer.processors import usable_processors
 from transfer.workers import messages
@@ -43,6 +44,8 @@ _MOST = 4
 WORTH = 0.25
 # How long they may take to end, of themselves and when they were killed, in seconds.
 _LEAVE, _DIE = 1.5, 0.5
+# How long the clean-up after what was not finished may take, in seconds.
+_TIDY = 2.0
 # Batchers that are kept as they are sent; each renewal of keys makes another.
 _KEPT = 8
 # Of loads that a worker has got nothing of, so many are enough.
@@ -62,7 +65,8 @@ class SentLoad:
     `stopped` before its end by us, it says nothing of the worker.
     """
 
-    def __init__(self, worker: Worker, number: int, count: int) -> None:
+    def __init__(self, worker: Worker, number: int, order: Order) -> None:
+        self.order = order
         self.future: Future[None] = Future()
         self.future.set_running_or_notify_cancel()
         self.number = number
@@ -70,7 +74,6 @@ class SentLoad:
         self.pulse = 0.0
         self.lost = self.stopped = False
         self._worker = worker
-        self._count = count
         self._result: tuple[list[Arrival], list[int]] | None = None
 
     def interrupt(self) -> None:
@@ -85,7 +88,7 @@ class SentLoad:
     def end(self) -> tuple[list[Arrival], list[int]]:
         """Return what has arrived and what has not; until it has ended, nothing has."""
         if self._result is None:
-            self._result = [], list(range(self._count))
+            self._result = [], list(range(len(self.order.files)))
         return self._result
 
     def moved(self, size: int, pulse: float) -> None:
@@ -126,11 +129,16 @@ class Worker(asyncio.Protocol):
         """How many loads it has."""
         return len(self._loads)
 
+    @property
+    def orders(self) -> list[Order]:
+        """What it has been told to carry, and has not come to the end of."""
+        return [sent.order for sent in self._loads.values()]
+
     def carry(self, order: Order) -> SentLoad:
         """Have files carried from one store to another."""
         stores = self._introduce(order.source), self._introduce(order.target)
         self._numbers += 1
-        sent = SentLoad(self, self._numbers, len(order.files))
+        sent = SentLoad(self, self._numbers, order)
         self._loads[sent.number] = sent
         self.tell(messages.carry(sent.number, stores, order.way, order.intent, order.files))
         return sent
@@ -245,6 +253,10 @@ class Order(NamedTuple):
     intent: Intent
     files: Sequence[File]
 
+    def clear(self) -> None:
+        """Remove what was left at the target by whoever has not come to the end of it; blocks."""
+        clear(self.target.batcher, self.intent, self.files)
+
 
 class Fleet:
     """At most so many workers as `count`; `close` ends them.
@@ -341,6 +353,7 @@ class Fleet:
         if first is not None:
             with anyio.CancelScope(shield=True):
                 patience = _LEAVE if any(worker.ready for worker in workers) else 0
+                unfinished = [order for worker in workers for order in worker.orders]
                 for worker in workers:
                     worker.hang_up()
                 if not await _all_gone(workers, patience):
@@ -349,8 +362,16 @@ class Fleet:
                 await anyio.to_thread.run_sync(_reap, first)
                 for worker in workers:
                     worker.forget()
+                await tidy_up([order.clear for order in unfinished])
         self._first, self._workers, self._begun = None, [], False
         self._portable.clear()
+
+
+async def tidy_up(clearings: Iterable[Callable[[], None]]) -> None:
+    """Remove what was left of loads that nobody carries any more; a disk may not answer."""
+    with anyio.move_on_after(_TIDY, shield=True):
+        for clearing in clearings:
+            await anyio.to_thread.run_sync(clearing, abandon_on_cancel=True)
 
 
 async def _all_gone(workers: Sequence[Worker], patience: float) -> bool:
