@@ -17,9 +17,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from backends.local.folder import LocalFolder, version_of
+from backends.local.folder import LocalFolder, kind_of, version_of
 from backends.partial_file import is_ours, make_folders, sync_folder, temporary_name
-from transfer.errors import SourceChangedError, TransferError
+from transfer.errors import LocalError, SourceChangedError, TransferError
 from transfer.files import local_errors, translated
 from transfer.quick import aside
 
@@ -190,6 +190,8 @@ class _Writer:
     def _write(self, key: str, data: memoryview) -> None:
         path = self._folder.file_of(key)
         folder = path.rpartition("/")[0] or "/"
+        if kind_of(path) not in {None, stat.S_IFREG}:
+            raise LocalError(f"{path} is not a regular file")  # the long way knows what to do
         with local_errors("write", path):
             if folder not in self._folders:
                 make_folders(Path(folder), durable=self._folder.durable)

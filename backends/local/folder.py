@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from backends.partial_file import is_ours
-from transfer.errors import BadKeyError
+from transfer.errors import BadKeyError, LocalError
 from transfer.files import local_errors
 from transfer.keys import check_key
 from transfer.model import ObjectInfo
-
-if TYPE_CHECKING:
-    import os
 
 
 class LocalFolder:
@@ -49,12 +47,34 @@ class LocalFolder:
             raise BadKeyError(f"{key!r}: names like this are reserved for unfinished transfers")
         return f"{self._root_text}{key}"
 
+    def target_of(self, key: str) -> Path:
+        """Return the file that is written for a key: where the key is a link, the one behind it.
+
+        Raises LocalError for what is there and no regular file: it would be gone.
+        """
+        path = self.path_of(key)
+        kind = kind_of(path)
+        if kind == stat.S_IFLNK:
+            path = path.resolve()
+            kind = kind_of(path)
+        if kind not in {None, stat.S_IFREG, stat.S_IFDIR}:
+            raise LocalError(f"{path} is not a regular file: it is not replaced")
+        return path
+
     def _refuse_links(self, key: str) -> None:
         path = self.root
         for segment in key.split("/"):
             path = path / segment
             if path.is_symlink():
                 raise BadKeyError(f"{key!r} leads through a symbolic link")
+
+
+def kind_of(path: Path | str) -> int | None:
+    """Return what is there itself (S_IFREG and so on), None for nothing that can be looked at."""
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except OSError:
+        return None
 
 
 def info_of(key: str, found: os.stat_result) -> ObjectInfo:

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from backends.local.folder import info_of
-from backends.local.trips import act_on
+from backends.local.trips import act_on_target
 from backends.partial_file import PartialFile, etag_of
 from transfer.errors import (
     UnsupportedError,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LARGEST = 8 * 1024 * 1024 * TIB - 1
-_LIMITS = PartLimits(min_size=1, max_size=LARGEST, max_count=10**9, max_object=LARGEST)
+_LIMITS = PartLimits(min_size=1, max_size=LARGEST, max_count=100_000, max_object=LARGEST)
 
 
 class LocalParts:
@@ -127,4 +127,4 @@ class LocalParts:
         def run(path: Path) -> T:
             return act(PartialFile(path, upload.id, self._folder.durable))
 
-        return await act_on(self._folder, upload.key, action, run)
+        return await act_on_target(self._folder, upload.key, action, run)

@@ -166,6 +166,8 @@ def _open_regular(path: Path) -> tuple[int, Path]:
     if not stat.S_ISREG(mode):
         os.close(fd)
         if stat.S_ISDIR(mode):
+            if path.is_symlink() and path.resolve() in path.absolute().parents:
+                raise LocalError(f"{path} is a link to a folder that it lies in: it has no end")
             with os.scandir(path):
                 raise LocalError(f"{path} is a folder", hint="name a file")
         raise LocalError(f"{path} is not a regular file: it is left alone")

@@ -22,9 +22,17 @@ async def act_on(folder: LocalFolder, key: str, action: str, act: Callable[[Path
 
     What the system refuses is told as "cannot <action> <path>: why".
     """
+    return await _acted(folder.path_of, key, action, act)
 
+
+async def act_on_target(folder: LocalFolder, key: str, action: str, act: Callable[[Path], T]) -> T:
+    """Do so with the file that is written for a key, or is going to be."""
+    return await _acted(folder.target_of, key, action, act)
+
+
+async def _acted(find: Callable[[str], Path], key: str, action: str, act: Callable[[Path], T]) -> T:
     def run() -> T:
-        path = folder.path_of(key)
+        path = find(key)
         with local_errors(action, str(path)):
             return act(path)
 

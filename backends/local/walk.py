@@ -7,7 +7,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from backends.partial_file import is_ours
-from transfer.errors import LocalError
 from transfer.model import ObjectInfo, Page
 
 if TYPE_CHECKING:
@@ -58,8 +57,8 @@ def walk_tree(
 ) -> Iterator[ObjectInfo]:
     """Yield all files below `folder` in the order of their keys.
 
-    Entries that cannot be read are yielded too: opening them says why. Raises
-    LocalError for a link that leads back to a folder it lies in.
+    Entries that cannot be read are yielded too, as are links that lead back to a
+    folder they lie in: opening them says why.
     """
     yield from _walk(str(folder), prefix, after, _identities(folder), links=links)
 
@@ -82,9 +81,7 @@ def _walk(
             continue
         found = entry.stat()
         identity = (found.st_dev, found.st_ino)
-        if identity in above:
-            raise LocalError(f"{entry.path} is a link to a folder that it lies in: it has no end")
-        if not os.access(entry.path, os.R_OK | os.X_OK):
+        if identity in above or not os.access(entry.path, os.R_OK | os.X_OK):
             yield ObjectInfo(key, 0)
             continue
         yield from _walk(entry.path, key + "/", after, above | {identity}, links=links)

@@ -124,7 +124,7 @@ async def test_an_upload_that_the_store_refuses_leaves_nothing(ask, folder, obje
         (new_upload("link/x"), 400),
         (new_upload("team"), 400),
         (new_upload("team/x/below"), 400),
-        (new_upload("team/huge", size=2**60, part_size=2**40), 507),
+        (new_upload("team/huge", size=2**60, part_size=2**45), 507),
     ):
         answer = await ask.post(f"{OWN}/uploads", message)
         assert answer.status_code == status
@@ -145,7 +145,7 @@ async def test_a_name_that_no_file_can_have_is_refused(ask, folder):
 
 
 async def test_a_full_disk_is_507_and_does_not_say_where(ask, tmp_path):
-    answer = await ask.post(f"{OWN}/uploads", new_upload("x", size=2**60, part_size=2**40))
+    answer = await ask.post(f"{OWN}/uploads", new_upload("x", size=2**60, part_size=2**45))
     assert answer.status_code == 507
     assert answer.json()["code"] == "disk_full"
     assert str(tmp_path) not in answer.text

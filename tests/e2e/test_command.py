@@ -217,6 +217,15 @@ def test_errors_are_a_line_and_a_code(run, tree, args, code, words):
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("words", [["--version"], ["push", "--help"], ["settings"]])
+def test_an_output_that_is_full_is_one_line(words):
+    with Path("/dev/full").open("w") as full:
+        command = [COMMAND, *words]
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr == "transfer: error: cannot write the output: No space left on device\n"
+
+
 def test_a_misspelt_setting_stops_everything(run, tree):
     result = run("push", "in", "out", TRANSFER_CONCURENCY="3")
     assert result.returncode == 2

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import subprocess
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -15,7 +17,8 @@ import transfer
 from backends.local.store import LocalStore
 from backends.memory import MemoryStore
 from tests.support.faulty import FaultyStore, failing, hanging
-from transfer.engine import Engine, Options
+from tests.support.small_files import contents, make_tree
+from transfer.engine import Engine, Filter, Options
 from transfer.errors import (
     AccessError,
     ConnectionLostError,
@@ -406,3 +409,103 @@ def test_without_a_loop_of_ones_own(source, tmp_path):
     assert back.read_bytes() == source.read_bytes()
     with pytest.raises(NotFoundError):
         transfer.push(tmp_path / "nothing", str(there), settings=SETTINGS)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: socket.socket(socket.AF_UNIX).bind(path)])
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+async def test_what_is_no_regular_file_is_not_replaced(tmp_path, make):
+    tree, there = make_tree(tmp_path / "tree", 20, 3), tmp_path / "there"
+    await anyio.to_thread.run_sync(there.mkdir)
+    names = sorted(contents(tree))
+    special = there / names[3]
+    special.parent.mkdir(exist_ok=True)
+    make(str(special))
+    kind = special.lstat().st_mode
+    async with Engine(SETTINGS) as engine:
+        report = await engine.run(f"{tree}/", f"{there}/")
+    assert [failure.target for failure in report.failed] == [str(special)]
+    assert "is not a regular file: it is not replaced" in str(report.failed[0].error)
+    assert len(report.done) == 19
+    assert special.lstat().st_mode == kind
+
+
+@pytest.mark.parametrize("size", [100, 1_000_000])
+@pytest.mark.parametrize("dangling", [True, False])
+async def test_what_a_link_leads_to_is_written(tmp_path, size, dangling):
+    source, link, real = (tmp_path / name for name in ("source", "link", "elsewhere/real"))
+    source.write_bytes(os.urandom(size))
+    real.parent.mkdir()
+    if not dangling:
+        real.write_bytes(b"old")
+    link.symlink_to(real)
+    async with Engine(SETTINGS) as engine:
+        await engine.push(source, str(link))
+    assert link.is_symlink()
+    assert real.read_bytes() == source.read_bytes()
+    assert [path.name for path in real.parent.iterdir()] == ["real"]
+
+
+async def test_a_link_without_an_end_costs_only_itself(tmp_path):
+    tree = make_tree(tmp_path / "tree", 20, 3)
+    (tree / "loop").symlink_to(".")
+    async with Engine(SETTINGS) as engine:
+        report = await engine.run(f"{tree}/", f"{tmp_path}/there/")
+        assert ["it has no end" in str(failure.error) for failure in report.failed] == [True]
+        assert len(report.done) == 20
+        options = Options(chosen=Filter(exclude=("loop",)))
+        report = await engine.push(f"{tree}/", f"{tmp_path}/other/", options=options)
+    assert len(report.done) == 20
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said"),
+    [
+        ("f", ".", "is both source and target"),
+        ("d/f", "d/", "is both source and target"),
+        ("d/f", "link/f", "is both source and target"),
+        ("d/f", "link/", "is both source and target"),
+        ("d", ".", "is both source and target"),
+        ("d/", "link/", "is both source and target"),
+        ("d/", "d/e/", "has the target in it, as e"),
+        ("d/", "link/e/f", "has the target in it, as e/f"),
+    ],
+)
+async def test_nothing_is_moved_onto_or_into_itself(tmp_path, source, target, said):
+    (tmp_path / "d").mkdir()
+    for name in ("f", "d/f"):
+        (tmp_path / name).write_bytes(b"here")
+    (tmp_path / "link").symlink_to("d")
+    before = (tmp_path / "f").stat(), (tmp_path / "d/f").stat()
+    async with Engine(SETTINGS) as engine:
+        with pytest.raises(UsageError, match=said):
+            await engine.push(f"{tmp_path}/{source}", f"{tmp_path}/{target}")
+    assert ((tmp_path / "f").stat(), (tmp_path / "d/f").stat()) == before
+    assert sorted(path.name for path in (tmp_path / "d").iterdir()) == ["f"]
+
+
+async def test_a_target_in_the_source_that_is_left_out_of_it_is_none(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/f").write_bytes(b"here")
+    options = Options(chosen=Filter(exclude=("backup",)))
+    async with Engine(SETTINGS) as engine:
+        for _ in range(2):
+            report = await engine.push(f"{tmp_path}/d/", f"{tmp_path}/d/backup/", options=options)
+            assert len(report.done) == 1
+
+
+async def test_within_a_store_too_nothing_is_moved_onto_itself(memory, source):
+    async with engine_with(memory) as engine:
+        await engine.push(source, "memory://bucket/d/f")
+        for target in ("memory://bucket/d/", "memory://bucket/d/f"):
+            with pytest.raises(UsageError, match="both source and target"):
+                await engine.copy("memory://bucket/d/f", target)
+        with pytest.raises(UsageError, match="has the target in it"):
+            await engine.copy("memory://bucket/d/", "memory://bucket/d/e/")
+
+
+async def test_parts_of_single_bytes_are_made_larger(tmp_path, source):
+    settings = replace(SETTINGS, upload_part_size=1, download_part_size=1)
+    async with Engine(settings) as engine:
+        report = await engine.push(source, str(tmp_path / "there"))
+    assert 1 <= report.parts <= 100_000
+    assert (tmp_path / "there").read_bytes() == source.read_bytes()

@@ -22,10 +22,11 @@ def main() -> None:
     gc.disable()
     _prepare_output()
     try:
-        code = _run()
+        from transfer.cli.guard import guarded
+
+        guarded(_run)
     except KeyboardInterrupt:
-        code = 130
-    sys.exit(code)
+        sys.exit(130)
 
 
 def _run() -> int:

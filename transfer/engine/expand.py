@@ -7,7 +7,8 @@ a slash, is an existing folder on this machine, or takes several sources).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,7 +114,10 @@ async def _expand(
             async for item in _tree(source, target, lookup, chosen):
                 yield item
             continue
-        yield _file_item(source, target, info, into_folder=into_folder)
+        item = _file_item(source, target, info, into_folder=into_folder)
+        if item.error is None and await _within(item.target, source) == "":
+            item = replace(item, error=UsageError(f"{source} is both source and target"))
+        yield item
 
 
 def check_target(sources: Sequence[Location], target: Location) -> None:
@@ -169,6 +173,12 @@ async def _tree_or_error(
 async def _tree(
     source: Location, target: Location, lookup: Lookup, chosen: Filter, *, quiet: bool = False
 ) -> AsyncIterator[Item]:
+    below = await _within(target, source)
+    if below is not None and (not below or chosen.accepts(f"{below}/x")):
+        what = "is both source and target" if not below else f"has the target in it, as {below}"
+        error: TransferError = UsageError(f"{source} {what}")
+        yield Item(source, target, ObjectInfo(source.key, 0), error)
+        return
     token: str | None = None
     found = False
     try:
@@ -214,6 +224,29 @@ def _item(source: Location, folder: Location, path: str, info: ObjectInfo) -> It
         except TransferError as error:
             return Item(source, folder, info, error)
     return Item(source, folder.child(path), info)
+
+
+async def _within(inner: Location, outer: Location) -> str | None:
+    """Return how one place lies in another one, "" if it is the same, None if it does not."""
+    if inner.scheme == outer.scheme == "file":
+        return await anyio.to_thread.run_sync(_real_within, inner, outer)
+    if inner.root != outer.root:
+        return None
+    return _key_within(inner.key, outer.key)
+
+
+def _real_within(inner: Location, outer: Location) -> str | None:
+    """Links may lead to the same."""
+    one, other = (os.path.realpath(local_path(place)) for place in (inner, outer))
+    return _key_within(one, other)
+
+
+def _key_within(inner: str, outer: str) -> str | None:
+    inner, outer = (key.rstrip("/") for key in (inner, outer))
+    if inner == outer:
+        return ""
+    below = inner.removeprefix(f"{outer}/" if outer else "")
+    return below if below != inner or not outer else None
 
 
 async def _is_local_folder(place: Location) -> bool:

@@ -198,6 +198,8 @@ class Run:
                     listed.send_nowait(item)
                 except anyio.WouldBlock:
                     await listed.send(item)
+                except anyio.BrokenResourceError:
+                    return  # nobody takes them any more: the run is being stopped
         self._listed = True
 
     async def _feed(self, items: MemoryObjectReceiveStream[Item]) -> None:
