@@ -182,6 +182,9 @@ class PartialFile:
                 raise IntegrityError(
                     f"{self.path}: {found.st_size} bytes arrived, {size} were expected"
                 )
+            replaced = mode_of(self.path)
+            if replaced is not None:
+                keep_permissions(fd, replaced)
             if self.durable:
                 os.fsync(fd)
         finally:
@@ -234,6 +237,20 @@ def _has(fd: int, receipt: Receipt, start: int) -> bool:
 def etag_of(checksum: Checksum | None) -> str:
     """Return what a part of a local upload has for an ETag."""
     return f'"{checksum.value.hex()}"' if checksum else ""
+
+
+def mode_of(path: Path | str) -> int | None:
+    """Return the mode of what is there itself, None for nothing that can be looked at."""
+    try:
+        return os.lstat(path).st_mode
+    except OSError:
+        return None
+
+
+def keep_permissions(file: int | str, mode: int) -> None:
+    """Let those read a file who might read the one that it replaces, and nobody else."""
+    with suppress(OSError):  # some file systems have none
+        os.chmod(file, mode & 0o777)  # noqa: PTH101 - a descriptor, or text
 
 
 def make_folders(folder: Path, *, durable: bool) -> None:

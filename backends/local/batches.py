@@ -17,8 +17,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from backends.local.folder import LocalFolder, kind_of, version_of
-from backends.partial_file import is_ours, make_folders, sync_folder, temporary_name
+from backends.local.folder import LocalFolder, version_of
+from backends.partial_file import (
+    is_ours,
+    keep_permissions,
+    make_folders,
+    mode_of,
+    sync_folder,
+    temporary_name,
+)
 from transfer.errors import LocalError, SourceChangedError, TransferError
 from transfer.files import local_errors, translated
 from transfer.quick import aside
@@ -157,12 +164,16 @@ class _Reader:
 
 
 class _Written(NamedTuple):
-    """Paths as text: objects for them would cost as much as the file."""
+    """Paths as text: objects for them would cost as much as the file.
+
+    `replaced` is the mode of what is there already.
+    """
 
     key: str
     folder: str
     temporary: str
     path: str
+    replaced: int | None
 
 
 class _Writer:
@@ -190,7 +201,8 @@ class _Writer:
     def _write(self, key: str, data: memoryview) -> None:
         path = self._folder.file_of(key)
         folder = path.rpartition("/")[0] or "/"
-        if kind_of(path) not in {None, stat.S_IFREG}:
+        replaced = mode_of(path)
+        if replaced is not None and not stat.S_ISREG(replaced):
             raise LocalError(f"{path} is not a regular file")  # the long way knows what to do
         with local_errors("write", path):
             if folder not in self._folders:
@@ -200,7 +212,7 @@ class _Writer:
                 self._disks.watch(folder)
             self._count += 1
             name = temporary_name(f"{self._mark}{self._count:08x}")
-            written = _Written(key, folder, f"{folder}/{name}", path)
+            written = _Written(key, folder, f"{folder}/{name}", path, replaced)
             sync = self._folder.durable and not self._together
             fd = os.open(written.temporary, _WRITE, 0o666)
             try:
@@ -264,7 +276,9 @@ class _Writer:
 
 
 def _show(written: _Written) -> None:
-    """Give a file its name."""
+    """Give a file its name, and the permissions of the one that had it."""
+    if written.replaced is not None:
+        keep_permissions(written.temporary, written.replaced)
     os.replace(written.temporary, written.path)  # noqa: PTH105 - as `_Written` says
 
 

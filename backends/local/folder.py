@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from backends.partial_file import is_ours
+from backends.partial_file import is_ours, mode_of
 from transfer.errors import BadKeyError, LocalError
 from transfer.files import local_errors
 from transfer.keys import check_key
 from transfer.model import ObjectInfo
+
+if TYPE_CHECKING:
+    import os
 
 
 class LocalFolder:
@@ -53,11 +56,11 @@ class LocalFolder:
         Raises LocalError for what is there and no regular file: it would be gone.
         """
         path = self.path_of(key)
-        kind = kind_of(path)
-        if kind == stat.S_IFLNK:
+        mode = mode_of(path)
+        if mode is not None and stat.S_ISLNK(mode):
             path = path.resolve()
-            kind = kind_of(path)
-        if kind not in {None, stat.S_IFREG, stat.S_IFDIR}:
+            mode = mode_of(path)
+        if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise LocalError(f"{path} is not a regular file: it is not replaced")
         return path
 
@@ -67,14 +70,6 @@ class LocalFolder:
             path = path / segment
             if path.is_symlink():
                 raise BadKeyError(f"{key!r} leads through a symbolic link")
-
-
-def kind_of(path: Path | str) -> int | None:
-    """Return what is there itself (S_IFREG and so on), None for nothing that can be looked at."""
-    try:
-        return stat.S_IFMT(os.lstat(path).st_mode)
-    except OSError:
-        return None
 
 
 def info_of(key: str, found: os.stat_result) -> ObjectInfo:

@@ -509,3 +509,18 @@ async def test_parts_of_single_bytes_are_made_larger(tmp_path, source):
         report = await engine.push(source, str(tmp_path / "there"))
     assert 1 <= report.parts <= 100_000
     assert (tmp_path / "there").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 20])
+async def test_what_replaces_a_file_is_read_by_those_who_might_read_that(tmp_path, count):
+    tree, there = make_tree(tmp_path / "tree", count, 1), tmp_path / "there"
+    async with Engine(SETTINGS) as engine:
+        await engine.push(f"{tree}/", f"{there}/")
+        for path in files_in(there):
+            path.chmod(0o440)
+        await engine.push(f"{tree}/", f"{there}/")
+    assert {path.stat().st_mode & 0o777 for path in files_in(there)} == {0o440}
+
+
+def files_in(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
