@@ -235,30 +235,27 @@ class _Writer:
         failed: dict[str, TransferError] = {}
         if self._disks is not None:
             yield from aside(partial(self._sync, failed, self._disks), steady=True)
-        if not wanted():
-            return failed  # it took so long that others do it
-        show = partial(self._each, failed, _show)
+        show = partial(self._show, failed, wanted)
         if self._files.slow:
             yield from aside(show, steady=True)
         else:
             show()
-        self._shown = len(self._written)
-        if self._folder.durable:
+        if self._folder.durable and self._shown:
             yield from aside(partial(self._sync_folders, failed), steady=True)
         return failed
 
-    def _each(self, failed: dict[str, TransferError], act: Callable[[_Written], object]) -> None:
-        """Do something with every file that has not failed yet; one that fails is taken away."""
+    def _show(self, failed: dict[str, TransferError], wanted: Callable[[], bool]) -> None:
+        """Give each its name, unless it took so long that others do it."""
         for written in self._written:
-            if written.key not in failed:
-                try:
-                    act(written)
-                except OSError as error:
-                    failed[written.key] = _given_up(written, error)
+            if not wanted():
+                return
+            self._shown += 1
+            _act_on(written, failed, _show)
 
     def _sync(self, failed: dict[str, TransferError], disks: _Disks) -> None:
         if len(self._written) <= _FEW or disks.one_by_one:
-            self._each(failed, _sync_one)
+            for written in self._written:
+                _act_on(written, failed, _sync_one)
             return
         try:
             disks.sync()
@@ -273,6 +270,17 @@ class _Writer:
                 for written in self._written:
                     if written.folder == folder:
                         failed[written.key] = translated(error, "write", written.path)
+
+
+def _act_on(
+    written: _Written, failed: dict[str, TransferError], act: Callable[[_Written], object]
+) -> None:
+    """Do something with a file that has not failed yet; one that fails is taken away."""
+    if written.key not in failed:
+        try:
+            act(written)
+        except OSError as error:
+            failed[written.key] = _given_up(written, error)
 
 
 def _show(written: _Written) -> None:
