@@ -76,7 +76,11 @@ def _seconds(text: str) -> float:
 
 def _timeout(text: str) -> float:
     """-1 is no time-out at all, as in MLflow."""
-    return math.inf if text.strip() in {"-1", "-1.0"} else _seconds(text)
+    try:
+        return math.inf if text.strip() in {"-1", "-1.0"} else _seconds(text)
+    except ValueError as error:
+        msg = f"{error}, or -1 for none"
+        raise ValueError(msg) from None
 
 
 def _number(text: str) -> float:

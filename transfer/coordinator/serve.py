@@ -20,7 +20,6 @@ from transfer.coordinator.reaper import reap_forever
 from transfer.coordinator.state import ServeOptions, open_coordinator
 from transfer.errors import UsageError
 from transfer.locations import local_path
-from transfer.redaction import redact
 from transfer.registry import locate
 
 if TYPE_CHECKING:
@@ -57,10 +56,20 @@ def check_options(options: ServeOptions) -> None:
         ("--public-endpoint-url", options.public_endpoint_url),
     ):
         if url and not _WEB.match(url):
-            raise UsageError(f"{flag} {redact(url)} is no address", hint="write https://HOST")
+            raise UsageError(f"{flag} is no address of a web server", hint="write https://HOST")
     place = locate(options.artifacts_destination)
-    if place.scheme == "file" and (path := Path(local_path(place))).exists() and not path.is_dir():
+    if place.scheme == "file":
+        _check_folder(Path(local_path(place)))
+
+
+def _check_folder(path: Path) -> None:
+    """Raise UsageError for a folder that nothing can be written to, or that cannot be made."""
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir():
         raise UsageError(f"the destination {path} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        hint = "check the permissions"
+        raise UsageError(f"the destination {path}: {there} cannot be written to", hint=hint)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -140,13 +149,15 @@ async def _serve(options: ServeOptions, settings: Settings) -> None:
 async def _announce(coordinator: Coordinator, port: int) -> None:
     options = coordinator.options
     scheme = "https" if options.tls_cert else "http"
-    place = f"[{options.host}]:{port}" if ":" in options.host else f"{options.host}:{port}"
+    # What listens everywhere is reached by its name.
+    host = socket.gethostname() if options.host in {"0.0.0.0", "::"} else options.host  # noqa: S104
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     _LOG.info("serving %s", coordinator.destination.store.url)
+    address = (options.public_url or f"{scheme}://{place}").rstrip("/")
     _LOG.info(
-        "clients use transfer+%s://%s/KEY, MLflow's use mlflow-artifacts://%s/PATH",
-        scheme,
-        place,
-        place,
+        "clients use transfer+%s/KEY, MLflow's use mlflow-artifacts://%s/PATH",
+        address,
+        address.partition("://")[2],
     )
     if options.open_to_anybody:
         if options.on_loopback:
