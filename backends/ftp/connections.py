@@ -39,6 +39,8 @@ MOST_CONNECTIONS = 8
 _FRESH = 15.0
 _ALIVE = 5.0
 _GOODBYE = 1.0
+# How long a server may take to notice that a data connection was cut, and to put its file away.
+_TO_SETTLE = 2.0
 
 LIBRARY_ERRORS = (aioftp.AIOFTPException, OSError, EOFError, ValueError)
 
@@ -85,6 +87,8 @@ class Connection:
         self._client = client
         self._patience = patience
         self._used = anyio.current_time()
+        # Whether the reply that ends a transfer is still to come.
+        self._owed = False
 
     async def ask(self, command: str, *codes: str) -> list[str]:
         """Send a command; return the lines of its reply, which must have one of the codes."""
@@ -114,7 +118,12 @@ class Connection:
         try:
             if start:
                 await self.ask(f"REST {start}", "350")
-            await self.ask(command, "1xx")
+            self._owed = True
+            try:
+                await self.ask(command, "1xx")
+            except aioftp.StatusCodeError:
+                self._owed = False
+                raise
             yield stream
         finally:
             _cut(writer)
@@ -123,19 +132,38 @@ class Connection:
         """Close a data connection whose bytes are all through; the server must agree."""
         with anyio.fail_after(self._patience):
             await _shut(stream.writer)
-            await self._client.command(None, "2xx", "1xx")
+            await self._end("2xx")
 
     async def verdict(self, stream: DataConnectionThrottleStreamIO) -> None:
         """Read why the server has cut a data connection; raises that, if it says so."""
         _cut(stream.writer)
         with anyio.fail_after(_ALIVE):
-            await self._client.command(None, "2xx", "1xx")
+            await self._end("2xx")
 
     async def give_up(self, stream: DataConnectionThrottleStreamIO) -> None:
         """Cut a data connection in the middle; what the server says to that does not matter."""
         _cut(stream.writer)
         with anyio.fail_after(_ALIVE):
-            await self._client.command(None, ("2xx", "4xx", "5xx"), "1xx")
+            await self._end("2xx", "4xx", "5xx")
+
+    async def settle(self) -> bool:
+        """Wait a moment for the reply to a transfer that was cut; tell whether it is there.
+
+        Until then the server may still be writing, and make a file of what has arrived.
+        """
+        with anyio.move_on_after(_TO_SETTLE, shield=True), suppress(*LIBRARY_ERRORS):
+            if self._owed:
+                await self._end("2xx", "4xx", "5xx")
+        return not self._owed
+
+    async def _end(self, *codes: str) -> None:
+        """Read the reply that ends a transfer, which must have one of the codes."""
+        try:
+            await self._client.command(None, codes, "1xx")
+        except aioftp.StatusCodeError:
+            self._owed = False
+            raise
+        self._owed = False
 
     async def alive(self) -> bool:
         """Tell whether it can be used again."""

@@ -53,12 +53,13 @@ if TYPE_CHECKING:
     from backends.ftp.connections import Connection, Connections
     from transfer.checksums import Digest
     from transfer.model import Intent, Span
-    from transfer.settings import Settings
     from transfer.store import Context, OpenObject, Sink, Source, Store
     from transfer.tally import Tally
 
 _LARGEST = 8 * 1024 * 1024 * TIB - 1
-_CLEAN_UP = 5.0
+# How long the removal of what is not wanted any more may take, in seconds.
+_TO_CLEAN_UP = 2.0
+_PAUSE = 0.1
 
 
 @asynccontextmanager
@@ -67,7 +68,7 @@ async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
     authority = authority_of(root, context)
     with ftp_errors(f"open {authority.url}"):
         async with open_connections(authority, context.settings) as connections:
-            yield FtpStore(authority, connections, context.settings, confined=context.confined)
+            yield FtpStore(authority, connections, context)
 
 
 class FtpStore:
@@ -76,14 +77,15 @@ class FtpStore:
     signer = None
     parts = None
 
-    def __init__(
-        self, authority: Authority, connections: Connections, settings: Settings, *, confined: bool
-    ) -> None:
+    def __init__(self, authority: Authority, connections: Connections, context: Context) -> None:
         self.url = authority.url
         self._authority = authority
         self._connections = connections
-        self._stall_timeout = settings.stall_timeout
-        self._confined = confined
+        self._stall_timeout = context.settings.stall_timeout
+        self._confined = context.confined
+        self._notify = context.notify
+        # Temporary files that may be there, and whether the server may still be writing to them.
+        self._left: dict[str, bool] = {}
         self._ranges: bool | None = None if connections.features.ranges else False
         self._folders = FtpFolders(authority, connections)
         self._walks = RemoteWalks(self._folders.entries)
@@ -120,24 +122,41 @@ class FtpStore:
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Store a file under a temporary name, compare, rename it."""
-        path = self._path_of(key)
-        temporary = f"{path.rpartition('/')[0]}/.transfer-{intent.nonce}.partial"
-        with ftp_errors(f"write {self.url}/{key}"):
+        self._path_of(key)
+        temporary = f"{key[: key.rfind('/') + 1]}.transfer-{intent.nonce}.partial"
+        try:
+            with ftp_errors(f"write {self.url}/{key}"):
+                return await self._put(key, temporary, source, intent, tally)
+        except BaseException as error:
+            await self._discard(temporary)
+            if temporary in self._left:
+                left = f"{self.url}/{temporary} may be left of it"
+                if isinstance(error, TransferError):
+                    error.add_hint(left)
+                else:
+                    self._notify(f"the upload of {self.url}/{key} was stopped: {left}")
+            raise
+
+    async def _put(
+        self, key: str, temporary: str, source: Source, intent: Intent, tally: Tally
+    ) -> ObjectInfo:
+        path, unfinished = self._authority.path_of(key), self._authority.path_of(temporary)
+        async with self._connections.connection() as connection:
+            if intent.no_clobber:
+                await self._refuse(connection, key, path)
+            await self._folders.make(connection, path.rpartition("/")[0])
+            self._left[temporary] = True
             try:
-                async with self._connections.connection() as connection:
-                    if intent.no_clobber:
-                        await self._refuse(connection, key, path)
-                    await self._folders.make(connection, path.rpartition("/")[0])
-                    proved = await self._store(connection, temporary, source, tally)
-                    if differ(tally.checksum, intent.checksum):
-                        raise IntegrityError(f"{self.url}/{key}: other bytes than were expected")
-                    if intent.no_clobber:
-                        await self._refuse(connection, key, path)
-                    await self._publish(connection, temporary, path)
-                    found = await self._stat(connection, key, path)
-            except BaseException:
-                await self._discard(temporary)
-                raise
+                proved = await self._store(connection, unfinished, source, tally)
+            finally:
+                self._left[temporary] = not await connection.settle()
+            if differ(tally.checksum, intent.checksum):
+                raise IntegrityError(f"{self.url}/{key}: other bytes than were expected")
+            if intent.no_clobber:
+                await self._refuse(connection, key, path)
+            await self._publish(connection, unfinished, path)
+            del self._left[temporary]
+            found = await self._stat(connection, key, path)
         return replace(found, checksum=tally.checksum if proved else None)
 
     async def delete(self, key: str) -> None:
@@ -230,11 +249,15 @@ class FtpStore:
 
     async def _refuse(self, connection: Connection, key: str, path: str) -> None:
         """Raise ExistsError if there is something; FTP cannot do better than to look."""
+        if await self._is_there(connection, key, path):
+            raise ExistsError(f"{self.url}/{key} exists")
+
+    async def _is_there(self, connection: Connection, key: str, path: str) -> bool:
         try:
             await self._stat(connection, key, path)
         except aioftp.StatusCodeError:
-            return
-        raise ExistsError(f"{self.url}/{key} exists")
+            return False
+        return True
 
     async def _store(
         self, connection: Connection, temporary: str, source: Source, tally: Tally
@@ -288,14 +311,27 @@ class FtpStore:
     async def _discard(self, temporary: str) -> None:
         """Take away what is unfinished, as far as the server can be reached in a moment.
 
-        What stays has a name that is never listed, and the next attempt replaces it.
+        What may stay is remembered. It has a name that is never listed, and the next
+        attempt replaces it.
         """
+        if temporary not in self._left:
+            return
         with (
-            anyio.move_on_after(_CLEAN_UP, shield=True),
+            anyio.move_on_after(_TO_CLEAN_UP, shield=True),
             suppress(TransferError, *LIBRARY_ERRORS),
         ):
+            writing = self._left[temporary]
+            if writing:
+                await anyio.sleep(_PAUSE)
             async with self._connections.connection() as connection:
-                await connection.works(f"DELE {temporary}")
+                if await self._removed(connection, temporary) and not writing:
+                    del self._left[temporary]
+
+    async def _removed(self, connection: Connection, temporary: str) -> bool:
+        path = self._authority.path_of(temporary)
+        if await connection.works(f"DELE {path}"):
+            return True
+        return not await self._is_there(connection, temporary, path)
 
 
 async def _rename(connection: Connection, old: str, new: str) -> bool:

@@ -7,6 +7,7 @@ from tests.support.ceph import ceph
 from tests.support.file_servers import (
     ftp_server,
     ftps_server,
+    rclone_ftp_server,
     rclone_ssh,
     sshd,
     vsftpd_server,
@@ -29,6 +30,7 @@ __all__ = [
     "mlflow_server",
     "nginx",
     "rclone",
+    "rclone_ftp_server",
     "rclone_ssh",
     "secure_azurite",
     "sshd",

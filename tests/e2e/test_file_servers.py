@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -125,3 +127,69 @@ def test_what_goes_wrong_is_one_line(server, environ, place, tmp_path):
     assert "connect to 127.0.0.1:1" in said
     said = transfer(environ, "pull", f"{place}/nothing", tmp_path / "b", code=3)
     assert len([line for line in said.splitlines() if "transfer:" in line]) == 1
+
+
+@pytest.fixture
+def folder(server, place):
+    """Where the files of `place` are."""
+    return server.folder / place.rpartition("/")[2]
+
+
+@pytest.fixture
+def stopped(environ, place, folder, tmp_path):
+    """Push to the server, stop that in the middle, and return what it says, and its seconds."""
+    source = tmp_path / "source.bin"
+    with source.open("wb") as file:
+        file.truncate(512 * MIB)
+
+    def stop(before=lambda: None):
+        process = subprocess.Popen(
+            [BIN / "transfer", "push", source, f"{place}/stopped.bin"],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        while not any(path.stat().st_size > 8 * MIB for path in unfinished(folder)):
+            assert process.poll() is None
+            time.sleep(0.002)
+        before()
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+        return said, time.monotonic() - begin
+
+    return stop
+
+
+def unfinished(folder) -> list[Path]:
+    return list(folder.glob(".transfer-*"))
+
+
+@pytest.mark.parametrize("server", ["rclone_ftp_server", "ftp_server"], indirect=True)
+def test_an_interrupted_push_to_an_ftp_server_leaves_nothing_there(folder, stopped):
+    said, seconds = stopped()
+    assert "may be left" not in said
+    assert seconds < 6
+    time.sleep(1)  # whatever the server still does on its own
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("server", ["rclone_ftp_server"], indirect=True)
+def test_what_an_interrupted_push_may_leave_on_an_ftp_server_is_said(server, folder, stopped):
+    address = f"--addr=127.0.0.1:{server.port}".encode()
+    [pid] = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if address in _words(path)
+    ]
+    try:
+        said, seconds = stopped(before=lambda: os.kill(pid, signal.SIGSTOP))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    [left] = unfinished(folder)
+    assert f"{left.name} may be left of it" in said
+    assert FTP_PASSWORD not in said
+    assert seconds < 7

@@ -501,7 +501,7 @@ async def test_an_ftp_server_that_is_killed_in_the_middle_leaves_nothing_to_see(
                 await sink.write(self.size // 2, bytes(self.size // 2))
 
         async with opened(server.url) as store:
-            with pytest.raises(TemporaryError) as caught:
+            with pytest.raises(TemporaryError, match="may be left of it") as caught:
                 await store.put("killed.bin", Killing(), Intent(Killing.size), Tally())
             assert_one_line(caught.value, FTP_PASSWORD)
     assert [path for path in server.folder.iterdir() if not path.name.startswith(".")] == []

