@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 from aioftp.client import DataConnectionThrottleStreamIO
 
+from backends.ftp.greeting import hear
 from backends.ftp.replies import Features, error_of, parse_features
 from transfer.errors import (
     BadKeyError,
@@ -281,11 +282,15 @@ class Connections:
 
     async def _connect(self) -> Connection:
         what = f"connect to {self._authority.address}"
-        client = aioftp.Client(connection_timeout=self._settings.connect_timeout)
+        seconds = self._settings.connect_timeout
+        client = aioftp.Client(connection_timeout=seconds)
         connection = Connection(client, self._settings.request_timeout)
         try:
             with ftp_errors(what):
-                await client.connect(self._authority.host, self._authority.port or 21)
+                # Without the greeting, which the library would wait for without end.
+                host, port = self._authority.host, self._authority.port or 21
+                await aioftp.BaseClient.connect(client, host, port)
+                await hear(client, self._authority.address, seconds)
                 await self._log_in(client)
                 await self._set_up(connection)
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from contextlib import ExitStack, asynccontextmanager
 from urllib.parse import quote
 
@@ -40,10 +41,12 @@ from transfer.errors import (
     DiskFullError,
     ExistsError,
     HostKeyError,
+    ProtocolError,
     SourceChangedError,
     StoreError,
     TemporaryError,
     TlsError,
+    UnavailableError,
     UploadGoneError,
 )
 from transfer.events import Notice, Resumed
@@ -233,6 +236,89 @@ async def test_a_host_that_is_not_there(scheme, host, why, at_home, tmp_path):
         async with opened(f"{scheme}://u@{host}:{free_port()}/x") as store:
             await store.stat("a")
     assert_one_line(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "ftps"])
+async def test_a_port_of_ssh_speaks_no_ftp(sshd, scheme):
+    with anyio.fail_after(4), pytest.raises(ProtocolError, match=r"'SSH-2.0-OpenSSH.*sftp://"):
+        async with opened(f"{scheme}://u@127.0.0.1:{sshd.port}/x"):
+            pass
+
+
+async def test_a_server_that_does_not_greet_is_given_up_and_asked_again():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ftp://u@127.0.0.1:{silent.getsockname()[1]}/x"
+        with anyio.fail_after(4), pytest.raises(ConnectionLostError, match="no greeting") as caught:
+            async with opened(url, TRANSFER_CONNECT_TIMEOUT="1"):
+                pass
+    assert caught.value.retryable
+    assert_one_line(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "error"),
+    [
+        (b"J\0\0\0\n5.7.33\0\x07", ProtocolError),
+        (b"hi", ProtocolError),
+        (b"", ConnectionLostError),
+        (b"421-Too many\r\n420 not the end\r\n421 users\r\n", UnavailableError),
+        (b"120 wait\r\n530 no\r\n", CredentialsError),
+    ],
+)
+async def test_greetings_that_let_nobody_in(greeting, error):
+    """A fake: no server can be told to greet with these."""
+
+    async def greet(stream):
+        async with stream:
+            await stream.send(greeting)
+
+    async with listening(greet) as port:
+        with anyio.fail_after(4), pytest.raises(error) as caught:
+            async with opened(f"ftp://u@127.0.0.1:{port}/x"):
+                pass
+    assert_one_line(caught.value)
+
+
+async def test_a_long_and_late_welcome_is_one(ftp_server):
+    """A fake before a real server: its own greeting comes after a delay and many lines."""
+
+    async def serve(stream):
+        async with stream, await anyio.connect_tcp("127.0.0.1", ftp_server.port) as behind:
+            await behind.receive()
+            for piece in (b"120 soon\r\n2", b"20-Welcome,\r\n22", b"0-to\r\n all\r\n220 \r\n"):
+                await stream.send(piece)
+                await anyio.sleep(0.05)
+            async with anyio.create_task_group() as group:
+                group.start_soon(_pump, stream, behind)
+                group.start_soon(_pump, behind, stream)
+
+    async with listening(serve) as port:
+        url = ftp_server.url.replace(f":{ftp_server.port}/", f":{port}/")
+        await _put_one(url, "welcome")
+    assert (ftp_server.folder / "welcome").read_bytes() == b"x"
+
+
+@asynccontextmanager
+async def listening(serve):
+    """Serve what connects to a port of this machine, which is given."""
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(listener.serve, serve)
+        yield listener.extra(anyio.abc.SocketAttribute.local_port)
+        group.cancel_scope.cancel()
+
+
+async def _put_one(url, key):
+    async with opened(url) as store:
+        await put(store, key, b"x")
+
+
+async def _pump(here, there):
+    async for data in here:
+        await there.send(data)
+    await there.send_eof()
 
 
 async def test_a_read_only_sftp_server_denies(at_home, tmp_path):
