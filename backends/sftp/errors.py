@@ -2,11 +2,13 @@
 
 SFTP version 3 has few codes: OpenSSH says "Failure" for a full disk, a file that
 exists and a folder that is not empty alike. Whoever knows what was asked looks
-closer.
+closer. Other servers (rclone's) say it for what they do not permit, too: only their
+words tell.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -44,6 +46,7 @@ _KINDS: tuple[tuple[tuple[type[Exception], ...], type[TransferError]], ...] = (
     ((TimeoutError,), StalledError),
     ((asyncssh.Error, OSError, EOFError), ConnectionLostError),
 )
+_DENIED = re.compile(r"permission denied|access denied|not permitted|read.?only", re.IGNORECASE)
 LIBRARY_ERRORS = (asyncssh.Error, OSError, EOFError)
 _HINTS: dict[type[TransferError], str] = {
     AccessError: "check the permissions on the server",
@@ -64,8 +67,14 @@ def sftp_errors(what: str) -> Generator[None]:
 
 def translated(error: Exception, what: str) -> TransferError:
     """Return our error for one of the library's."""
-    kind = next(ours for theirs, ours in _KINDS if isinstance(error, theirs))
+    kind = _kind(error)
     return kind(f"cannot {what}: {_reason(error)}", hint=_HINTS.get(kind, ""))
+
+
+def _kind(error: Exception) -> type[TransferError]:
+    if isinstance(error, asyncssh.SFTPFailure) and _DENIED.search(error.reason):
+        return AccessError
+    return next(ours for theirs, ours in _KINDS if isinstance(error, theirs))
 
 
 def _reason(error: Exception) -> str:

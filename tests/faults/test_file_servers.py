@@ -26,6 +26,7 @@ from tests.support.file_servers import (
     ftps_server,
     openssh,
     pyftpdlib,
+    rclone_sftp,
     rclone_ssh,
     sshd,
     vsftpd,
@@ -330,6 +331,20 @@ async def test_a_read_only_sftp_server_denies(at_home, tmp_path):
             with pytest.raises(AccessError):
                 await store.parts.create("a", Intent(10, 5))
         assert list(server.folder.iterdir()) == []
+
+
+async def test_a_read_only_rclone_denies_in_its_own_words(at_home, tmp_path):
+    with rclone_sftp(tmp_path, flags=["--read-only"]) as server:
+        at_home(server.home)
+        (server.folder / "a").write_bytes(b"x")
+        async with opened(server.url) as store:
+            with pytest.raises(AccessError, match=r"Read only.*check the permissions") as caught:
+                await put(store, "b", b"x")
+            assert_one_line(caught.value)
+            with pytest.raises(AccessError):
+                await store.parts.create("b", Intent(10, 5))
+            with pytest.raises(AccessError):
+                await store.delete("a")
 
 
 async def test_an_ftp_account_that_may_only_read_is_denied(ftp_server):

