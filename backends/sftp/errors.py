@@ -85,21 +85,21 @@ def _reason(error: Exception) -> str:
         case asyncssh.SFTPPermissionDenied():
             return "permission denied"
         case asyncssh.SFTPBadMessage():
-            return f"the server does not accept the name or the request ({_said(error.reason)})"
+            return f"the server does not accept the name or the request ({said(error)})"
         case asyncssh.SFTPError():
-            return f"the server says {_said(error.reason)}"
+            return f"the server says {said(error)}"
         case socket.gaierror():
             return "the name of the host does not resolve"
         case TimeoutError():
             return "the server does not answer"
         case asyncssh.Error():
-            return f"the connection ended ({_said(error.reason)})"
+            return f"the connection ended ({said(error)})"
         case OSError() if error.strerror:
             return error.strerror
         case _:
             return "the connection ended"
 
 
-def _said(reason: str) -> str:
-    """A server's words are foreign text: one line, not too long."""
-    return ascii(" ".join(reason.split())[:200] or "nothing more")
+def said(error: asyncssh.Error) -> str:
+    """Return a server's words, which are foreign text: in one line, not too long."""
+    return ascii(" ".join(error.reason.split())[:200] or "nothing more")

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from backends.sftp.partial import Partial
     from backends.sftp.sessions import Session, Sessions
     from transfer.model import ObjectInfo
-    from transfer.settings import Settings
-    from transfer.store import Source
+    from transfer.store import Context, Source
     from transfer.tally import Tally
 
 
@@ -45,16 +44,16 @@ class SftpFolder:
     is part of, as far as they are below the root.
     """
 
-    def __init__(
-        self, authority: Authority, sessions: Sessions, settings: Settings, *, confined: bool
-    ) -> None:
+    def __init__(self, authority: Authority, sessions: Sessions, context: Context) -> None:
+        settings = context.settings
         self.url = authority.url
         self.sessions = sessions
         self.durable = settings.durability == "file"
         self.patience = settings.request_timeout
         self.stall_timeout = settings.stall_timeout
         self.authority = authority
-        self.confined = confined
+        self.confined = context.confined
+        self.notify = context.notify
         self.copies = SftpCopies(authority, settings.request_timeout)
 
     async def stat(self, key: str) -> ObjectInfo:

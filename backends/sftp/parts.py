@@ -17,7 +17,7 @@ from backends.partial_file import etag_of
 from backends.sftp import partial as sftp_partial
 from backends.sftp.attributes import info_of
 from backends.sftp.bytes import download
-from backends.sftp.errors import sftp_errors
+from backends.sftp.errors import said, sftp_errors
 from backends.sftp.partial import Partial
 from transfer.errors import (
     ExistsError,
@@ -48,6 +48,8 @@ _LIMITS = PartLimits(min_size=1, max_size=_LARGEST, max_count=1_000_000, max_obj
 # Parts that are read back at the same time.
 _READERS = 4
 _REMEMBERED = 1000
+# How a server that writes files from start to end only says so when one is given its length.
+_REFUSALS = (asyncssh.SFTPFailure, asyncssh.SFTPPermissionDenied, asyncssh.SFTPOpUnsupported)
 
 
 class SftpParts:
@@ -62,9 +64,16 @@ class SftpParts:
         self._noted: dict[str, set[int]] = {}
         # Versions of what this process has put together: the answer may have been lost.
         self._published: dict[str, str] = {}
+        self._refused = False
 
     async def create(self, key: str, intent: Intent) -> Upload:
-        """Make the temporary file, with its full length; DiskFullError if it will not fit."""
+        """Make the temporary file, with its full length.
+
+        DiskFullError if it will not fit, UnsupportedError where the server writes
+        files from start to end only.
+        """
+        if self._refused:
+            raise self._unsupported()
         if intent.size is None:
             raise UnsupportedError("a part has no offset in a file before the size is known")
         part_size = intent.part_size or max(1, intent.size)
@@ -88,7 +97,24 @@ class SftpParts:
         with session.within(patience):
             async with self._folder.closing(session, file):
                 await sftp_partial.check_space(session, unfinished.path, unfinished.folder, size)
-                await file.truncate(size)
+                try:
+                    await file.truncate(size)
+                except _REFUSALS as error:
+                    if await _takes_a_length(file):
+                        raise
+                    self._refuse(error)
+                    raise self._unsupported() from error
+
+    def _refuse(self, error: asyncssh.SFTPError) -> None:
+        if not self._refused:
+            self._refused = True
+            self._folder.notify(
+                f"{self._unsupported().message} (it says {said(error)}): each goes in one stream,"
+                " and is not resumed; for rclone's server, set --vfs-cache-mode=writes"
+            )
+
+    def _unsupported(self) -> UnsupportedError:
+        return UnsupportedError(f"{self._folder.url}: the server does not take files in parts")
 
     async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
         """Go on with the upload given, if its file is still there."""
@@ -281,6 +307,14 @@ async def _check_target(session: Session, path: str, *, no_clobber: bool) -> Non
         raise StoreError(f"cannot write {path}: it is a folder", hint="name a file in it")
     if no_clobber:
         raise ExistsError(f"{path} exists")
+
+
+async def _takes_a_length(file: asyncssh.SFTPClientFile) -> bool:
+    try:
+        await file.truncate(1)
+    except _REFUSALS:
+        return False
+    return True
 
 
 async def _check_open(session: Session, unfinished: Partial) -> None:

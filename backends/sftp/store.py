@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from backends.authority import Authority
     from backends.sftp.sessions import Session
     from transfer.model import Intent, Span
-    from transfer.settings import Settings
     from transfer.store import Context, OpenObject, Sink, Source, Store
     from transfer.tally import Tally
 
@@ -58,7 +57,7 @@ async def open_store(root: str, context: Context) -> AsyncIterator[Store]:
     authority = authority_of(root, context)
     sessions = Sessions(authority, context.settings)
     try:
-        yield SftpStore(authority, sessions, context.settings, confined=context.confined)
+        yield SftpStore(authority, sessions, context)
     finally:
         with anyio.CancelScope(shield=True):
             await sessions.close()
@@ -69,10 +68,8 @@ class SftpStore(SftpFolder):
 
     signer = None
 
-    def __init__(
-        self, authority: Authority, sessions: Sessions, settings: Settings, *, confined: bool
-    ) -> None:
-        super().__init__(authority, sessions, settings, confined=confined)
+    def __init__(self, authority: Authority, sessions: Sessions, context: Context) -> None:
+        super().__init__(authority, sessions, context)
         self.traits = _TRAITS
         self._walks = RemoteWalks(self._entries)
         self.leftovers = Leftovers(self._entries, self._remove_unfinished)

@@ -24,6 +24,7 @@ from tests.support.file_servers import (
     RCLONE_USER,
     ftp_server,
     ftps_server,
+    make_home,
     openssh,
     pyftpdlib,
     rclone_sftp,
@@ -48,6 +49,7 @@ from transfer.errors import (
     TemporaryError,
     TlsError,
     UnavailableError,
+    UnsupportedError,
     UploadGoneError,
 )
 from transfer.events import Notice, Resumed
@@ -345,6 +347,55 @@ async def test_a_read_only_rclone_denies_in_its_own_words(at_home, tmp_path):
                 await store.parts.create("b", Intent(10, 5))
             with pytest.raises(AccessError):
                 await store.delete("a")
+
+
+async def test_a_server_that_takes_no_parts_gets_files_in_one_stream(at_home, tmp_path):
+    source = tmp_path / "source.bin"
+    source.write_bytes(os.urandom(20 * MIB))
+    events = []
+    with rclone_sftp(tmp_path, flags=[]) as server:
+        at_home(server.home)
+        async with Engine(Settings(upload_part_size=MIB, state_dir=str(tmp_path))) as engine:
+            for name in ("a", "b"):
+                await engine.push(str(source), f"{server.url}{name}", on_event=events.append)
+        written = list(server.folder.iterdir())
+    [notice] = [event.message for event in events if isinstance(event, Notice)]
+    assert "'permission denied'" in notice
+    assert "--vfs-cache-mode=writes" in notice
+    assert sorted(path.name for path in written) == ["a", "b"]
+    assert {sha256(path) for path in written} == {sha256(source)}
+
+
+class LimitedSftp(asyncssh.SFTPServer):
+    """A fake: its files are at most 1 MiB long, which SFTP has no code for."""
+
+    def fsetstat(self, file_obj, attrs):
+        if attrs.size is not None and attrs.size > MIB:
+            raise asyncssh.SFTPFailure("File too large")
+        return super().fsetstat(file_obj, attrs)
+
+
+async def test_a_file_that_is_too_long_for_a_server_is_no_reason_to_do_without_parts(
+    at_home, tmp_path
+):
+    port = free_port()
+    hostkey = make_home(tmp_path, port)
+    at_home(tmp_path)
+    acceptor = await asyncssh.listen(
+        "127.0.0.1",
+        port,
+        server_host_keys=[str(hostkey)],
+        authorized_client_keys=str(tmp_path / ".ssh" / "id_ed25519.pub"),
+        sftp_factory=LimitedSftp,
+    )
+    notices = []
+    async with acceptor, opened(f"sftp://u@127.0.0.1:{port}{tmp_path}", notices=notices) as store:
+        with pytest.raises(StoreError, match="File too large") as caught:
+            await store.parts.create("a", Intent(2 * MIB, MIB))
+        assert not isinstance(caught.value, UnsupportedError)
+        await store.parts.abort(await store.parts.create("a", Intent(MIB, MIB // 2)))
+    assert notices == []
+    assert not list(tmp_path.glob(".transfer-*"))
 
 
 async def test_an_ftp_account_that_may_only_read_is_denied(ftp_server):
