@@ -77,12 +77,13 @@ class LocalParts:
         with local_errors("write", str(file.path)):
             try:
                 await source.pour(FileSink(fd, part.span, self._locks[upload.id]), tally)
-            finally:
-                # On a network's disk that is when bytes are sent, and errors told.
+            except BaseException:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(os.close, fd)
+                raise
             receipt = Receipt(part.number, tally.moved, etag_of(tally.checksum), tally.checksum)
-            await anyio.to_thread.run_sync(file.note, receipt)
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(file.end, fd, part.span, receipt)
         return receipt
 
     async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
