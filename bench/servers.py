@@ -81,11 +81,13 @@ def coordinator(destination: str, folder: Path, env: Mapping[str, str]) -> Itera
 
 
 @contextmanager
-def s3_server(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
+def s3_server(
+    folder: Path, env: Mapping[str, str], *, options: Sequence[str] = ("--etag-hash", "")
+) -> Iterator[str]:
     """Run `rclone serve s3` on a folder whose sub-folders are buckets; yields its URL.
 
     The buffer flags are needed: with its defaults, a part far ahead of the lowest
-    missing one waits for that for ever.
+    missing one waits for that for ever. By its defaults, it hashes objects for their ETags.
     """
     url = f"http://127.0.0.1:{free_port()}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,8 +103,7 @@ def s3_server(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
         url.removeprefix("http://"),
         "--auth-key",
         f"{ACCESS_KEY},{SECRET_KEY}",
-        "--etag-hash",
-        "",
+        *options,
         "--multipart-streaming-buffer-limit",
         "0",
         "--multipart-streaming-buffer-total",

@@ -81,5 +81,11 @@ class S3Bucket:
 
 
 def version_of(etag: str | None) -> str | None:
-    """Return an ETag as a version; some compatibles give an empty one."""
-    return etag if etag and etag.strip('"') else None
+    """Return an ETag as a version, always in quotes; some compatibles give an empty one.
+
+    Listings of theirs leave the quotes out, their answers to HEAD do not.
+    """
+    bare = (etag or "").strip('"')
+    if not bare:
+        return None
+    return etag if bare.startswith("W/") else f'"{bare}"'

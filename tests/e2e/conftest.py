@@ -14,7 +14,13 @@ from tests.support.file_servers import (
 )
 from tests.support.hdfs import hdfs
 from tests.support.places import gcs_strict
-from tests.support.servers import gcs_emulator, mlflow_python, mlflow_server, rclone
+from tests.support.servers import (
+    gcs_emulator,
+    mlflow_python,
+    mlflow_server,
+    rclone,
+    rclone_with_etags,
+)
 from tests.support.web import nginx, webdav
 
 __all__ = [
@@ -32,6 +38,7 @@ __all__ = [
     "rclone",
     "rclone_ftp_server",
     "rclone_ssh",
+    "rclone_with_etags",
     "secure_azurite",
     "sshd",
     "vsftpd_server",

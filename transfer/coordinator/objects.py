@@ -171,7 +171,8 @@ class Objects:
     ) -> ObjectInfo:
         """Look at an object that a client says it stored, and remember its checksum."""
         info = self._to.outer(await self._to.store.stat(self._to.inner(key)))
-        if info.size != size or (etag and info.version and etag != info.version):
+        said, found = ((tag or "").strip('"') for tag in (etag, info.version))
+        if info.size != size or (said and found and said != found):
             raise IntegrityError(f"{key} is not the object that was just stored")
         await self.remember(info, checksum)
         # What the client says itself proves nothing to the client.
