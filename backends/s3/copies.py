@@ -1,18 +1,26 @@
 """Server-side copies to a bucket of S3, from any bucket at the same endpoint.
 
+Some compatibles have no copies of parts: they take the request for an empty part,
+say that all is well, and let no part be sent again. So the first copy of a part is
+tried out in an upload of its own.
+
 Source: UploadPartCopy, CopyObject in the Amazon S3 API reference.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import anyio
 
 from backends.presigned import upload_id
 from backends.s3 import checksums as s3_checksums
 from backends.s3.control import COMPLETE_PATIENCE
 from backends.s3.documents import Document
 from backends.server_copies import ServerCopies
-from transfer.model import Receipt
+from transfer.errors import UnsupportedError
+from transfer.model import Receipt, Span
 from transfer.signing import quote_key
 
 if TYPE_CHECKING:
@@ -31,19 +39,20 @@ class S3Copies(ServerCopies):
     def __init__(self, control: S3Control, signing: Signing) -> None:
         super().__init__(f"s3 {signing.settings.s3_endpoint_url or 'aws'}", "s3://", proved=True)
         self._control = control
-        self._has_extra_args = bool(signing.put_headers)
+        self._put_headers = signing.put_headers
+        self._copies_parts = signing.settings.s3_endpoint_url is None
+        self._trying = anyio.Lock()
 
     async def part(
         self, upload: Upload, part: Part, source: Source, tally: Tally
     ) -> Receipt | None:
         """UploadPartCopy; None if the bytes have to be moved."""
         origin = self.usable(source)
-        if origin is None:
+        if origin is None or not await self._tried(upload.key, origin):
             return None
         what = f"copy part {part.number} of {upload.key}"
-        headers = {"x-amz-copy-source-range": f"bytes={origin.span.start}-{origin.span.stop - 1}"}
-        query = {"partNumber": str(part.number), "uploadId": upload_id(upload)}
-        fields = await self.made(origin, self._ask(what, upload.key, origin, query, headers))
+        copy = self._ask_part(what, upload.key, origin, part.number, upload_id(upload))
+        fields = await self.made(origin, copy)
         if fields is None:
             return None
         tally.skip(part.span.size)
@@ -60,12 +69,41 @@ class S3Copies(ServerCopies):
     ) -> ObjectInfo | None:
         """CopyObject, and a look at it; None if the bytes have to be moved."""
         origin = self.whole(source, intent)
-        if origin is None or self._has_extra_args:
+        if origin is None or self._put_headers:
             return None
         if await self.made(origin, self._ask(f"copy to {key}", key, origin, {}, {})) is None:
             return None
         tally.skip(origin.span.size)
         return self.check_size(origin, await look(key))
+
+    async def _tried(self, key: str, origin: Origin) -> bool:
+        """Tell whether parts can be copied: tried once, where that is not known."""
+        async with self._trying:
+            if not self._copies_parts and not self.refused:
+                self._copies_parts = await self._try_out(key, origin)
+        return not self.refused
+
+    async def _try_out(self, key: str, origin: Origin) -> bool:
+        """Copy one byte to an upload that is given up then."""
+        what = f"try out a copy to {key}"
+        answer = await self._control.ask(
+            what, "POST", key, query={"uploads": ""}, headers=self._put_headers
+        )
+        trial = Document(what, answer.body, "InitiateMultipartUpload").fields["UploadId"]
+        start = origin.span.start
+        byte = replace(origin, span=Span(start, start + 1))
+        try:
+            return await self.made(byte, self._ask_part(what, key, byte, 1, trial)) is not None
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._control.ask(what, "DELETE", key, query={"uploadId": trial})
+
+    async def _ask_part(
+        self, what: str, key: str, origin: Origin, number: int, upload: str
+    ) -> Mapping[str, str]:
+        headers = {"x-amz-copy-source-range": f"bytes={origin.span.start}-{origin.span.stop - 1}"}
+        query = {"partNumber": str(number), "uploadId": upload}
+        return await self._ask(what, key, origin, query, headers)
 
     async def _ask(
         self,
@@ -84,4 +122,6 @@ class S3Copies(ServerCopies):
         answer = await self._control.ask(
             what, "PUT", key, query=query, headers=more, patience=COMPLETE_PATIENCE
         )
+        if not answer.body:
+            raise UnsupportedError(f"{what}: the server has stored nothing instead of a copy")
         return Document(what, answer.body, "Copy").fields

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.servers import coordinator
-from tests.support.command import MIB, digests, done, make_file
+from tests.support.command import MIB, digest, digests, done, make_file
 from tests.support.servers import BUCKET, clean_environment
 
 pytestmark = pytest.mark.servers
@@ -33,3 +33,15 @@ def test_it_comes_back_through_a_coordinator(rclone_with_etags, tree, tmp_path, 
         done("push", f"{tree}/", there, state=tmp_path / "state")
         done("pull", there, tmp_path / "out", state=tmp_path / "state")
     assert digests(tmp_path / "out") == digests(tree)
+
+
+def test_what_the_server_cannot_copy_goes_through_memory(rclone_with_etags, tree, tmp_path):
+    how = {"state": tmp_path / "state", "environ": rclone_with_etags.environ}
+    done("push", f"{tree}/", f"s3://{BUCKET}/from/", **how)
+    done("push", f"s3://{BUCKET}/from/", f"s3://{BUCKET}/to/", **how)
+    done("push", f"s3://{BUCKET}/from/middle", f"s3://{BUCKET}/alone", **how)
+    # With a cache, the server writes to the folder itself only seconds later.
+    done("pull", f"s3://{BUCKET}/to/", tmp_path / "out", **how)
+    done("pull", f"s3://{BUCKET}/alone", tmp_path / "alone", **how)
+    assert digests(tmp_path / "out") == digests(tree)
+    assert digest(tmp_path / "alone") == digest(tree / "middle")
