@@ -44,6 +44,18 @@ def check_prefix(prefix: str) -> str:
     return prefix
 
 
+def check_text(key: str) -> str:
+    """Return a key, or the beginning of one, if it can be sent as text; raise BadKeyError if not.
+
+    File names that are not UTF-8 come as keys with lone surrogates.
+    """
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise BadKeyError(f"key {_show(key)} is not valid Unicode: it cannot be sent") from error
+    return key
+
+
 def within(key: str, prefix: str) -> bool:
     """Tell whether `key` lies below `prefix`, compared by whole segments.
 
@@ -80,11 +92,7 @@ def relative_path(key: str) -> str:
 def _check_once(text: str, key: str) -> None:
     if not text:
         raise BadKeyError("a key must not be empty")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise BadKeyError(f"key {_show(key)} is not valid Unicode") from error
-    if size > MAX_KEY_BYTES:
+    if len(check_text(text).encode()) > MAX_KEY_BYTES:
         raise BadKeyError(f"key {_show(key)} is longer than {MAX_KEY_BYTES} bytes")
     if "\\" in text or any(unicodedata.category(char) == "Cc" for char in text):
         raise BadKeyError(f"key {_show(key)} has a backslash or a control character")

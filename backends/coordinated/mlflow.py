@@ -34,6 +34,7 @@ from transfer.errors import (
     UnsupportedError,
     UploadGoneError,
 )
+from transfer.keys import check_text
 from transfer.model import ObjectInfo, Page, PartLimits, Receipt, Traits, Upload
 from transfer.redaction import redact
 from transfer.sizes import GIB, MIB, TIB
@@ -124,6 +125,7 @@ class MlflowStore:
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at an artifact: by the listing of its folder, which is all there is."""
+        check_text(key)
         folder, _, name = key.rpartition("/")
         for file in await self._list(folder):
             if file.path == name and not file.is_dir:
@@ -331,6 +333,7 @@ class MlflowParts:
 
 def check_key(key: str) -> None:
     """Raise BadKeyError for what the server takes for another name, or for none at all."""
+    check_text(key)
     if unquote(key, errors="surrogateescape") != key:
         raise BadKeyError(
             f"{key!r}: an MLflow server would take this for {unquote(key)!r}", hint=_RENAME

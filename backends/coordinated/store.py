@@ -25,6 +25,7 @@ from transfer.errors import (
     UnsupportedError,
     UploadGoneError,
 )
+from transfer.keys import check_key, check_text
 from transfer.model import ObjectInfo, Page, Part, PartLimits, Receipt, Traits, Upload
 from transfer.redaction import host_of, redact
 from transfer.store import SignedRequest
@@ -115,12 +116,12 @@ class CoordinatedStore:
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at an object."""
-        path = f"{API_PATH}/objects/{quoted(key)}"
+        path = f"{API_PATH}/objects/{quoted(check_key(key))}"
         return (await self.server.ask("GET", path, WireObject)).to_info()
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """List a page of keys."""
-        query = {"prefix": prefix}
+        query = {"prefix": check_text(prefix)}
         if token is not None:
             query["token"] = token
         if folders:
@@ -132,7 +133,7 @@ class CoordinatedStore:
     @asynccontextmanager
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
         """Open an object: its ranges are presigned, and signed again when they expire."""
-        permit = _ReadPermit(self.server, key)
+        permit = _ReadPermit(self.server, check_key(key))
         found = await permit.renew()
         if info is not None and info.version and found.version != info.version:
             raise SourceChangedError(f"{self.url}/{key} was replaced since it was listed")
@@ -146,6 +147,7 @@ class CoordinatedStore:
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Store an object with a presigned PUT, then have the coordinator look at it."""
+        check_key(key)
         async with at_hand(source) as near:
             answer = await self._put_bound(key, near, intent, tally)
         if answer.body:
@@ -184,7 +186,7 @@ class CoordinatedStore:
 
     async def delete(self, key: str) -> None:
         """Remove an object."""
-        await self.server.ask("DELETE", f"{API_PATH}/objects/{quoted(key)}", Nothing)
+        await self.server.ask("DELETE", f"{API_PATH}/objects/{quoted(check_key(key))}", Nothing)
 
     async def send_part(
         self, upload: Upload, part: Part, signed: Signed, source: Source, tally: Tally
@@ -225,7 +227,7 @@ class CoordinatedParts:
             raise AssertionError(msg)
         new = NewUpload(
             request_id=intent.nonce,
-            key=key,
+            key=check_key(key),
             size=intent.size,
             part_size=intent.part_size,
             content_type=intent.content_type,

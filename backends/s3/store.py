@@ -28,6 +28,7 @@ from backends.s3.requests import LIFETIME
 from backends.server_copies import origin_place
 from backends.spool import at_hand
 from transfer.errors import RejectedError, SourceChangedError, UnsupportedError
+from transfer.keys import check_text
 from transfer.model import ObjectInfo, Page, Traits
 from transfer.sizes import GIB, MIB
 
@@ -79,7 +80,7 @@ class S3Store(S3Bucket):
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
         """ListObjectsV2, a thousand keys at a time."""
-        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
+        query = {"list-type": "2", "prefix": check_text(prefix), "encoding-type": "url"}
         if token is not None:
             query["continuation-token"] = token
         if folders:

@@ -2,9 +2,57 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.suite import StoreConformance
+from backends.coordinated.client import server_of
+from backends.coordinated.mlflow import MlflowStore
+from backends.s3.parts import LIMITS
+from tests.conformance.suite import StoreConformance, put
+from transfer.errors import BadKeyError
+from transfer.model import Intent
+from transfer.mover.threads import open_mover
+from transfer.settings import Settings
 
 pytestmark = pytest.mark.servers
+
+
+OPERATIONS = {
+    "stat": lambda store, key: store.stat(key),
+    "scan": lambda store, key: store.scan(key),
+    "open": lambda store, key: store.open(key).__aenter__(),
+    "put": lambda store, key: put(store, key, b"x"),
+    "create": lambda store, key: store.parts.create(key, Intent(1, LIMITS.min_size)),
+    "delete": lambda store, key: store.delete(key),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("scheme", ["transfer+http", "mlflow-artifacts"])
+async def test_a_key_that_is_no_text_is_refused(folder_coordinator, open_store, scheme, operation):
+    address, _ = folder_coordinator
+    async with open_store(f"{scheme}://{address}/", {}) as store:
+        with pytest.raises(BadKeyError, match="not valid Unicode"):
+            await OPERATIONS[operation](store, "folder/\udcff")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_key_that_is_no_text_is_refused_by_the_client_of_mlflow(
+    folder_coordinator, operation
+):
+    """A coordinator speaks MLflow's protocol too, to whoever does not ask what it is."""
+    address, _ = folder_coordinator
+    settings = Settings()
+    async with open_mover(settings) as mover:
+        server = server_of(f"mlflow-artifacts://{address}", settings, mover)
+        store = MlflowStore("mlflow-artifacts://x", server, settings, {})
+        with pytest.raises(BadKeyError, match="not valid Unicode"):
+            await OPERATIONS[operation](store, "folder/\udcff")
+
+
+@pytest.mark.parametrize("operation", ["open", "put", "create"])
+async def test_a_key_too_long_for_a_message_is_refused(folder_coordinator, open_store, operation):
+    address, _ = folder_coordinator
+    async with open_store(f"transfer+http://{address}/", {}) as store:
+        with pytest.raises(BadKeyError, match="longer than"):
+            await OPERATIONS[operation](store, "k" * 1025)
 
 
 class TestCoordinatedFolder(StoreConformance):

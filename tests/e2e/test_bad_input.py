@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from bench.servers import free_port, s3_server
+from bench.servers import coordinator, free_port, s3_server
 from tests.support.azurite import CONTAINER, KEY, WRONG_KEY
-from tests.support.command import MIB, make_file, run
+from tests.support.command import MIB, digest, done, make_file, run
 from tests.support.disks import small_disk
 from tests.support.file_servers import (
     openssh,
@@ -214,3 +216,28 @@ def test_a_server_whose_disk_is_full_keeps_nothing(name, direct, refused, tmp_pa
 def attempt_on(place, source, folder):
     environ = {**IMPATIENT, **place.environ}
     return run("push", source, place.at("a"), state=folder / "state", environ=environ)
+
+
+@pytest.mark.parametrize("scheme", ["transfer+http", "mlflow-artifacts", "s3"])
+def test_a_name_that_is_no_text_fails_alone(scheme, tmp_path, request):
+    tree, how = tmp_path / "in", {"state": tmp_path / "state"}
+    for name, size in ((os.fsdecode(b"bad\xff"), 9), (os.fsdecode(b"large\xfe"), 20 * MIB)):
+        make_file(tree / name, size)
+    good = make_file(tree / "good", 1000)
+    with ExitStack() as stack:
+        if scheme == "s3":
+            there = f"s3://{BUCKET}/no text/"
+            how["environ"] = request.getfixturevalue("rclone").environ
+        else:
+            started = coordinator(str(tmp_path / "objects"), tmp_path, clean_environment())
+            there = f"{scheme}://{stack.enter_context(started)}/no text/"
+        ran = run("push", "--json", f"{tree}/", there, **how)
+        events = [json.loads(line) for line in ran.said.splitlines() if line.startswith("{")]
+        assert ran.code == 1, ran.said
+        assert [one["code"] for one in events if one["event"] == "error"] == ["bad_key"] * 2
+        assert (events[-1]["event"], events[-1]["done"]) == ("summary", 1)
+        assert run("ps", **how).said == "nothing is unfinished\n"
+        assert "not valid Unicode" in run("pull", f"{there}\udcff", tmp_path / "out", **how).error
+        done("pull", f"{there}good", tmp_path / "back", **how)
+    assert digest(tmp_path / "back") == digest(good)
+    assert not list(tmp_path.glob("objects/**/*.partial"))
