@@ -22,7 +22,7 @@ import os
 import socket
 import time
 import zlib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, Any
 from platformdirs import user_state_path
 
 from transfer.checksums import Algorithm, Checksum
-from transfer.errors import BusyError, TakenOverError
+from transfer.errors import BadKeyError, BusyError, LocalError, NotFoundError, TakenOverError
 from transfer.files import local_errors
 from transfer.model import Receipt, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from transfer.settings import Settings
 
@@ -109,7 +109,7 @@ class Journal:
     def claim(self, source: str, target: str, *, take_over: bool = False) -> Entry:
         """Lock the record of a pair, existing or not; BusyError if somebody else has it."""
         path = self._folder / f"{record_id(source, target)}.journal"
-        with local_errors("keep a record in", str(self._folder)):
+        with _keeping(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             return Entry.claim(path, take_over=take_over)
 
@@ -130,6 +130,16 @@ class Journal:
             record = _read(path)
             if record is not None:
                 yield path, record
+
+
+@contextmanager
+def _keeping(path: Path) -> Generator[None]:
+    """Translate OSError; a place that cannot be is no source or target that is missing."""
+    try:
+        with local_errors("keep a record in", str(path)):
+            yield
+    except (BadKeyError, NotFoundError) as error:
+        raise LocalError(error.message) from error
 
 
 class Entry:
@@ -173,14 +183,14 @@ class Entry:
         """Add a part that has arrived."""
         if self.record is None:
             return
-        with local_errors("keep a record in", str(self._path)):
+        with _keeping(self._path):
             self._check_owned()
             os.write(self._fd, _line(_part(receipt)))
         self.record = replace(self.record, receipts=(*self.record.receipts, receipt))
 
     def touch(self) -> None:
         """Say that the owner is alive; TakenOverError if it is not the owner any more."""
-        with local_errors("keep a record in", str(self._path)):
+        with _keeping(self._path):
             self._check_owned()
             os.utime(self._fd)
 
@@ -212,7 +222,7 @@ class Entry:
         self.record = None
 
     def _write_anew(self, content: bytes) -> None:
-        with local_errors("keep a record in", str(self._path)):
+        with _keeping(self._path):
             self._check_owned()
             fd = _replace(self._path, content)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,17 +12,17 @@ from transfer.journal import Entry, Journal
 from transfer.model import ObjectInfo, Upload
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 
-def keeper(folder: Path, *, take_over: bool = False) -> Keeper:
-    return Keeper(
-        Journal(folder),
-        resume=True,
-        take_over=take_over,
-        settings=(),
-        notify=pytest.fail,
-    )
+def keeper(
+    folder: Path,
+    *,
+    resume: bool = True,
+    take_over: bool = False,
+    notify: Callable[[str], None] = pytest.fail,
+) -> Keeper:
+    return Keeper(Journal(folder), resume=resume, take_over=take_over, settings=(), notify=notify)
 
 
 def pair(name: str) -> Pair:
@@ -89,3 +90,17 @@ async def test_what_was_taken_over_is_not_owed_here(tmp_path: Path):
     assert taken.former is not None
     assert not taken.former.pending_abort
     await taken.close()
+
+
+@pytest.mark.parametrize("name", ["/proc/nope", f"/tmp/{'n' * 300}"])
+async def test_a_folder_that_cannot_be_made_costs_a_notice_only(name: str):
+    said: list[str] = []
+    mine = keeper(Path(name), notify=said.append)
+    assert await mine.claim(pair("a")) is None
+    assert await mine.claim(pair("b")) is None
+    assert len(said) == 1
+    assert "could not be resumed: cannot keep a record in" in said[0]
+
+
+async def test_who_would_not_go_on_is_not_told_that_it_cannot():
+    assert await keeper(Path("/proc/nope"), resume=False).claim(pair("a")) is None

@@ -121,8 +121,8 @@ class Keeper:
         return Kept(self, entry, pair)
 
     def complain(self, error: LocalError) -> None:
-        """Say once that there will be nothing to go on with."""
-        if not self._complained:
+        """Say once that there will be nothing to go on with, to those who would."""
+        if self.resume and not self._complained:
             self._complained = True
             self._notify(f"an interrupted transfer could not be resumed: {error.message}")
 
