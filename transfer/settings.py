@@ -266,7 +266,7 @@ class Settings:
     )
     token: str | None = _setting(
         "TRANSFER_TOKEN",
-        str,
+        str.strip,
         None,
         "Bearer token for a coordinator.",
         shown="`MLFLOW_TRACKING_TOKEN`",
@@ -276,7 +276,7 @@ class Settings:
         "MLFLOW_TRACKING_URI", str, None, "Server behind `mlflow-artifacts:/path` without a host."
     )
     tracking_token: str | None = _setting(
-        "MLFLOW_TRACKING_TOKEN", str, None, "Bearer token for the server.", secret=True
+        "MLFLOW_TRACKING_TOKEN", str.strip, None, "Bearer token for the server.", secret=True
     )
     tracking_username: str | None = _setting(
         "MLFLOW_TRACKING_USERNAME", str, None, "User; with a password it wins over the token."

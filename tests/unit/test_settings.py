@@ -198,6 +198,12 @@ def test_own_token_wins_over_the_one_of_mlflow():
     assert Settings.from_env(both).bearer_token == "ours"
 
 
+@pytest.mark.parametrize("name", ["TRANSFER_TOKEN", "MLFLOW_TRACKING_TOKEN"])
+def test_white_space_around_a_token_does_not_matter(name: str):
+    assert read(name, " secret\r\n").bearer_token == "secret"
+    assert not read(name, "\n").bearer_token
+
+
 def test_process_environment_is_read_once_and_whole(monkeypatch: pytest.MonkeyPatch):
     for row in ROWS.values():
         monkeypatch.delenv(row.name, raising=False)
