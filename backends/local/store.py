@@ -170,7 +170,7 @@ def _open_regular(path: Path) -> tuple[int, Path]:
                 raise LocalError(f"{path} is a link to a folder that it lies in: it has no end")
             with os.scandir(path):
                 raise LocalError(f"{path} is a folder", hint="name a file")
-        raise LocalError(f"{path} is not a regular file: it is left alone")
+        raise _left_alone(path)
     return fd, path
 
 
@@ -182,9 +182,15 @@ def _delete(path: Path) -> None:
 
 def _stat(path: Path, key: str) -> ObjectInfo:
     found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    if stat.S_ISDIR(found.st_mode):
         raise NotFoundError(f"{path} is not a regular file")
+    if not stat.S_ISREG(found.st_mode):
+        raise _left_alone(path)
     return info_of(key, found)
+
+
+def _left_alone(path: Path) -> LocalError:
+    return LocalError(f"{path} is not a regular file: it is left alone")
 
 
 if TYPE_CHECKING:

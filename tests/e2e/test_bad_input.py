@@ -218,6 +218,17 @@ def attempt_on(place, source, folder):
     return run("push", source, place.at("a"), state=folder / "state", environ=environ)
 
 
+def test_a_folder_of_somebody_who_is_not_let_in_is_told_so_too(rclone, tmp_path):
+    tree = tmp_path / "in"
+    for name, size in (("a", 9), ("b", 0), ("large", 20 * MIB), (os.fsdecode(b"bad\xff"), 9)):
+        make_file(tree / name, size)
+    os.mkfifo(tree / "pipe")
+    wrong = {**rclone.environ, "AWS_SECRET_ACCESS_KEY": WRONG}
+    ran = run("push", tree, f"s3://{BUCKET}/", state=tmp_path / "state", environ=wrong)
+    assert ran.code == 4, ran.said
+    assert "nothing copied, 5 failed" in ran.said
+
+
 @pytest.mark.parametrize("scheme", ["transfer+http", "mlflow-artifacts", "s3"])
 def test_a_name_that_is_no_text_fails_alone(scheme, tmp_path, request):
     tree, how = tmp_path / "in", {"state": tmp_path / "state"}

@@ -226,6 +226,15 @@ def test_an_output_that_is_full_is_one_line(words):
     assert ran.stderr == "transfer: error: cannot write the output: No space left on device\n"
 
 
+def test_what_is_there_and_no_file_is_left_alone(run, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for source in ("pipe", "/dev/null"):
+        result = run("push", source, "out")
+        assert result.returncode == 1, result.stderr
+        assert "is not a regular file: it is left alone" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_misspelt_setting_stops_everything(run, tree):
     result = run("push", "in", "out", TRANSFER_CONCURENCY="3")
     assert result.returncode == 2

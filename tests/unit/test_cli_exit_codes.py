@@ -70,6 +70,11 @@ def test_what_is_no_error_of_ours_is_a_failure():
         ([errors.StalledError, errors.ThrottledError], 1, 1),
         ([errors.StalledError, errors.AccessError], 0, 1),
         ([errors.LocalError] * 3, 0, 1),
+        ([errors.AccessError, errors.CredentialsError], 0, 4),
+        ([errors.CredentialsError, errors.LocalError, errors.BadKeyError], 0, 4),
+        ([errors.CredentialsError, errors.NotFoundError], 0, 4),
+        ([errors.CredentialsError, errors.LocalError], 1, 1),
+        ([errors.CredentialsError, errors.IntegrityError], 0, 1),
     ],
 )
 def test_a_run_tells_what_its_failures_share(failures, others, code):

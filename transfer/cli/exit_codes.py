@@ -65,6 +65,9 @@ _CODES: tuple[tuple[type[TransferError], int], ...] = (
     (PreconditionError, PRECONDITION),
 )
 
+# What is wrong with a file whoever asks: its name, its kind, or that it has gone.
+_OF_THE_FILE = frozenset({FAILED, USAGE, NOT_FOUND})
+
 
 def code_of_signal(number: signal.Signals) -> int:
     """Return the code for a run that a signal has ended, as shells have it."""
@@ -79,11 +82,14 @@ def code_of(error: type[Exception]) -> int:
 def code_of_run(failures: Iterable[type[Exception]], others: int) -> int:
     """Return the code for a run with these failures and `others` that went well.
 
-    What all files have in common is told; of a mixture, only that it is one.
+    What all files have in common is told; of a mixture, only that it is one. Where
+    nobody was let in, files that could not have been copied anyway change nothing.
     """
     codes = {code_of(error) for error in failures}
     if not codes:
         return OK
+    if AUTH in codes:
+        codes -= _OF_THE_FILE
     return codes.pop() if len(codes) == 1 and not others else FAILED
 
 
