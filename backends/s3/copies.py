@@ -9,6 +9,7 @@ Source: UploadPartCopy, CopyObject in the Amazon S3 API reference.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from backends.s3 import checksums as s3_checksums
 from backends.s3.control import COMPLETE_PATIENCE
 from backends.s3.documents import Document
 from backends.server_copies import ServerCopies
-from transfer.errors import UnsupportedError
+from transfer.errors import AccessError, UnsupportedError, UploadGoneError
 from transfer.model import Receipt, Span
 from transfer.signing import quote_key
 
@@ -95,7 +96,8 @@ class S3Copies(ServerCopies):
         try:
             return await self.made(byte, self._ask_part(what, key, byte, 1, trial)) is not None
         finally:
-            with anyio.CancelScope(shield=True):
+            # Who may not give uploads up is not kept from copying by that.
+            with anyio.CancelScope(shield=True), suppress(UploadGoneError, AccessError):
                 await self._control.ask(what, "DELETE", key, query={"uploadId": trial})
 
     async def _ask_part(
