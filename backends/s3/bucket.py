@@ -43,7 +43,7 @@ class S3Bucket:
         self.signing = access.signing
         self.url = f"s3://{name}"
         self.presigner = S3Presigner(access.signing, access.base)
-        self.copies = S3Copies(self.control, access.signing)
+        self.copies = S3Copies(self.control, access)
         self.refuses_checksums = False
         self.confirmed = False
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -27,21 +28,25 @@ from transfer.signing import quote_key
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from backends.s3.access import Signing
+    from backends.s3.access import Access
     from backends.s3.control import S3Control
     from transfer.model import Intent, ObjectInfo, Part, Upload
     from transfer.store import Origin, Source
     from transfer.tally import Tally
 
+# In the names of all its hosts; whoever else is there may have no copies of parts.
+_AMAZON = ".amazonaws.com"
+
 
 class S3Copies(ServerCopies):
     """Copies to one bucket."""
 
-    def __init__(self, control: S3Control, signing: Signing) -> None:
+    def __init__(self, control: S3Control, access: Access) -> None:
+        signing = access.signing
         super().__init__(f"s3 {signing.settings.s3_endpoint_url or 'aws'}", "s3://", proved=True)
         self._control = control
         self._put_headers = signing.put_headers
-        self._copies_parts = signing.settings.s3_endpoint_url is None
+        self._copies_parts = _AMAZON in (urlsplit(access.base).hostname or "")
         self._trying = anyio.Lock()
 
     async def part(
