@@ -86,7 +86,7 @@ class PartialFile:
             raise ExistsError(f"{self.path} exists")
         self._check_space(size)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(self.temporary, flags, 0o666)
+        fd = os.open(self.temporary, flags, permissions_until_shown(mode_of(self.path)))
         try:
             os.ftruncate(fd, size)
         except OSError:
@@ -97,8 +97,11 @@ class PartialFile:
 
     def open(self) -> int:
         """Return a descriptor to write to; UploadGoneError if the upload is none any more."""
+        return self._open(os.O_WRONLY)
+
+    def _open(self, access: int) -> int:
         try:
-            return os.open(self.temporary, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            return os.open(self.temporary, access | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             raise self._gone() from None
 
@@ -109,16 +112,12 @@ class PartialFile:
             self._append([number])
         return fd
 
-    def end(self, fd: int, span: Span, receipt: Receipt) -> None:
+    def end(self, fd: int, receipt: Receipt) -> None:
         """Close the descriptor of a part that is there, and write that down.
 
         On a network's disk, closing is when bytes are sent, and errors told.
         """
-        try:
-            if self.durable:
-                _begin_write_out(fd, span)
-        finally:
-            os.close(fd)
+        os.close(fd)
         self.note(receipt)
 
     def note(self, receipt: Receipt) -> None:
@@ -192,18 +191,18 @@ class PartialFile:
 
     def publish(self, size: int | None, *, no_clobber: bool) -> os.stat_result:
         """Make the file durable and give it its name: file, rename, folder, in this order."""
-        fd = self.open()
+        fd = self._open(os.O_RDONLY)
         try:
             found = os.fstat(fd)
             if found.st_size != size:
                 raise IntegrityError(
                     f"{self.path}: {found.st_size} bytes arrived, {size} were expected"
                 )
+            if self.durable:
+                os.fsync(fd)
             replaced = mode_of(self.path)
             if replaced is not None:
                 keep_permissions(fd, replaced)
-            if self.durable:
-                os.fsync(fd)
         finally:
             os.close(fd)
         if no_clobber:
@@ -241,10 +240,11 @@ class PartialFile:
         return UploadGoneError(f"the upload {self.id} of {self.path} is not open any more")
 
 
-def _begin_write_out(fd: int, span: Span) -> None:
+def begin_write_out(fd: int, span: Span) -> None:
     """Have the kernel begin with what fsync is going to wait for, while other parts arrive.
 
-    By itself, it waits until a tenth of all memory is to be written. An error is told by fsync.
+    By itself, it waits until a tenth of all memory is to be written. An error is told by
+    fsync. A disk that has enough to do already may hold this up.
     """
     write_out = _sync_file_range()
     if write_out is not None:
@@ -276,15 +276,20 @@ def etag_of(checksum: Checksum | None) -> str:
 
 
 def mode_of(path: Path | str) -> int | None:
-    """Return the mode of what is there itself, None for nothing that can be looked at."""
+    """Return the mode of what is there, behind links; None for nothing that can be looked at."""
     try:
-        return os.lstat(path).st_mode
+        return os.stat(path).st_mode  # noqa: PTH116 - text, for many
     except OSError:
         return None
 
 
+def permissions_until_shown(replaced: int | None) -> int:
+    """Return those of a temporary file: what replaces something private is private before, too."""
+    return 0o666 if replaced is None else 0o600
+
+
 def keep_permissions(file: int | str, mode: int) -> None:
-    """Let those read a file who might read the one that it replaces, and nobody else."""
+    """Give a file the permissions of the one that it replaces."""
     with suppress(OSError):  # some file systems have none
         os.chmod(file, mode & 0o777)  # noqa: PTH101 - a descriptor, or text
 

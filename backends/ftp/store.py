@@ -255,8 +255,10 @@ class FtpStore:
     async def _is_there(self, connection: Connection, key: str, path: str) -> bool:
         try:
             await self._stat(connection, key, path)
-        except aioftp.StatusCodeError:
-            return False
+        except aioftp.StatusCodeError as error:
+            if any(code.matches("550") or code.matches("450") for code in error.received_codes):
+                return False
+            raise
         return True
 
     async def _store(

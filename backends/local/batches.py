@@ -23,6 +23,7 @@ from backends.partial_file import (
     keep_permissions,
     make_folders,
     mode_of,
+    permissions_until_shown,
     sync_folder,
     temporary_name,
 )
@@ -214,7 +215,7 @@ class _Writer:
             name = temporary_name(f"{self._mark}{self._count:08x}")
             written = _Written(key, folder, f"{folder}/{name}", path, replaced)
             sync = self._folder.durable and not self._together
-            fd = os.open(written.temporary, _WRITE, 0o666)
+            fd = os.open(written.temporary, _WRITE, permissions_until_shown(replaced))
             try:
                 _write_and_close(fd, data, sync=sync)
             except BaseException:

@@ -51,15 +51,13 @@ class LocalFolder:
         return f"{self._root_text}{key}"
 
     def target_of(self, key: str) -> Path:
-        """Return the file that is written for a key: where the key is a link, the one behind it.
+        """Return the file that is written for a key.
 
-        Raises LocalError for what is there and no regular file: it would be gone.
+        A link there is replaced, not what it leads to, unless that is no file: so is
+        /dev/stdout. Raises LocalError for what is there and no file: it would be gone.
         """
         path = self.path_of(key)
         mode = mode_of(path)
-        if mode is not None and stat.S_ISLNK(mode):
-            path = path.resolve()
-            mode = mode_of(path)
         if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise LocalError(f"{path} is not a regular file: it is not replaced")
         return path

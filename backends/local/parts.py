@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from threading import Lock
@@ -15,10 +16,8 @@ import anyio.to_thread
 
 from backends.local.folder import info_of
 from backends.local.trips import act_on_target
-from backends.partial_file import PartialFile, etag_of
-from transfer.errors import (
-    UnsupportedError,
-)
+from backends.partial_file import PartialFile, begin_write_out, etag_of
+from transfer.errors import StalledError, UnsupportedError
 from transfer.files import FileSink, local_errors
 from transfer.model import (
     Expected,
@@ -30,10 +29,10 @@ from transfer.model import (
     Upload,
 )
 from transfer.review import review
-from transfer.sizes import TIB
+from transfer.sizes import MIB, TIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from backends.local.folder import LocalFolder
@@ -42,6 +41,11 @@ if TYPE_CHECKING:
     from transfer.tally import Tally
 
 T = TypeVar("T")
+
+# Of a part that is smaller, writing out need not begin before the end of the file.
+_WORTH_WRITING_OUT = MIB
+# How long a thread that was given up may still be writing, in seconds.
+_LATE = 10.0
 
 LARGEST = 8 * 1024 * 1024 * TIB - 1
 _LIMITS = PartLimits(min_size=1, max_size=LARGEST, max_count=100_000, max_object=LARGEST)
@@ -77,13 +81,16 @@ class LocalParts:
         with local_errors("write", str(file.path)):
             try:
                 await source.pour(FileSink(fd, part.span, self._locks[upload.id]), tally)
+                if file.durable and part.span.size >= _WORTH_WRITING_OUT:
+                    write_out = partial(begin_write_out, fd, part.span)
+                    await anyio.to_thread.run_sync(write_out, abandon_on_cancel=True)
             except BaseException:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(os.close, fd)
                 raise
             receipt = Receipt(part.number, tally.moved, etag_of(tally.checksum), tally.checksum)
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(file.end, fd, part.span, receipt)
+                await anyio.to_thread.run_sync(file.end, fd, receipt)
         return receipt
 
     async def reopen(self, upload: Upload | None, key: str, intent: Intent) -> Upload | None:
@@ -110,7 +117,7 @@ class LocalParts:
                 # It does not follow from the parts: the file has to be read once more.
                 file.check_content(wanted)
                 checksum = wanted
-            with self._locks[upload.id]:  # a thread that was given up may still be writing
+            with _nobody_else(self._locks[upload.id], file.path):
                 return file.publish(expected.size, no_clobber=expected.no_clobber), checksum
 
         found, checksum = await self._run("write", upload, complete)
@@ -129,3 +136,14 @@ class LocalParts:
             return act(PartialFile(path, upload.id, self._folder.durable))
 
         return await act_on_target(self._folder, upload.key, action, run)
+
+
+@contextmanager
+def _nobody_else(lock: Lock, path: Path) -> Generator[None]:
+    """Wait for a thread that was given up, and may still be writing; StalledError if it stays."""
+    if not lock.acquire(timeout=_LATE):
+        raise StalledError(f"cannot write {path}: the disk does not answer")
+    try:
+        yield
+    finally:
+        lock.release()

@@ -21,9 +21,10 @@ from backends.s3 import checksums as s3_checksums
 from backends.s3.control import COMPLETE_PATIENCE
 from backends.s3.documents import Document
 from backends.server_copies import ServerCopies
-from transfer.errors import AccessError, UnsupportedError, UploadGoneError
+from transfer.errors import TransferError, UnsupportedError
 from transfer.model import Receipt, Span
 from transfer.signing import quote_key
+from transfer.sizes import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 # In the names of all its hosts; whoever else is there may have no copies of parts.
 _AMAZON = ".amazonaws.com"
+# What is tried out: the least that may be a part. The most that giving it up may take, in seconds.
+_TRIAL = 5 * MIB
+_TO_CLEAN_UP = 2.0
 
 
 class S3Copies(ServerCopies):
@@ -90,19 +94,19 @@ class S3Copies(ServerCopies):
         return not self.refused
 
     async def _try_out(self, key: str, origin: Origin) -> bool:
-        """Copy one byte to an upload that is given up then."""
+        """Copy a small part to an upload that is given up then."""
         what = f"try out a copy to {key}"
         answer = await self._control.ask(
             what, "POST", key, query={"uploads": ""}, headers=self._put_headers
         )
         trial = Document(what, answer.body, "InitiateMultipartUpload").fields["UploadId"]
-        start = origin.span.start
-        byte = replace(origin, span=Span(start, start + 1))
+        start, stop = origin.span.start, origin.span.stop
+        some = replace(origin, span=Span(start, min(start + _TRIAL, stop)))
         try:
-            return await self.made(byte, self._ask_part(what, key, byte, 1, trial)) is not None
+            return await self.made(some, self._ask_part(what, key, some, 1, trial)) is not None
         finally:
             # Who may not give uploads up is not kept from copying by that.
-            with anyio.CancelScope(shield=True), suppress(UploadGoneError, AccessError):
+            with anyio.move_on_after(_TO_CLEAN_UP, shield=True), suppress(TransferError):
                 await self._control.ask(what, "DELETE", key, query={"uploadId": trial})
 
     async def _ask_part(

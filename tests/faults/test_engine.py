@@ -25,6 +25,7 @@ from transfer.errors import (
     DiskFullError,
     ExistsError,
     IntegrityError,
+    LocalError,
     NotFoundError,
     RejectedError,
     SourceChangedError,
@@ -388,11 +389,25 @@ async def test_local_stores_do_not_show_unfinished_files(tmp_path, source):
 async def test_what_a_callback_raises_comes_out_as_it_is(memory, source):
     def stop(event):
         if isinstance(event, FileDone):
-            raise ZeroDivisionError
+            raise ZeroDivisionError from KeyError("why")
 
     async with engine_with(memory) as engine:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ZeroDivisionError) as raised:
             await engine.push(source, "memory://bucket/a", on_event=stop)
+    assert isinstance(raised.value.__cause__, KeyError)
+
+
+async def test_nor_does_it_matter_how_many_are_listed_ahead(memory, tmp_path, monkeypatch):
+    monkeypatch.setattr("transfer.engine.run.LOOKAHEAD", 2)
+
+    def stop(event):
+        raise ZeroDivisionError
+
+    tree = make_tree(tmp_path / "tree", 200, 3)
+    async with engine_with(memory) as engine:
+        options = Options(dry_run=True)
+        with pytest.raises(ZeroDivisionError):
+            await engine.push(f"{tree}/", "memory://bucket/a/", options=options, on_event=stop)
 
 
 async def test_metadata_is_refused_where_it_would_be_lost(source, tmp_path):
@@ -429,20 +444,32 @@ async def test_what_is_no_regular_file_is_not_replaced(tmp_path, make):
     assert special.lstat().st_mode == kind
 
 
-@pytest.mark.parametrize("size", [100, 1_000_000])
-@pytest.mark.parametrize("dangling", [True, False])
-async def test_what_a_link_leads_to_is_written(tmp_path, size, dangling):
-    source, link, real = (tmp_path / name for name in ("source", "link", "elsewhere/real"))
-    source.write_bytes(os.urandom(size))
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("to", ["elsewhere/real", "elsewhere/nothing", "link"])
+async def test_a_link_is_replaced_and_what_it_leads_to_is_left_alone(tmp_path, count, to):
+    tree, there = make_tree(tmp_path / "tree", count, 1), tmp_path / "there"
+    real = tmp_path / "elsewhere/real"
     real.parent.mkdir()
-    if not dangling:
-        real.write_bytes(b"old")
-    link.symlink_to(real)
+    real.write_bytes(b"old")
+    name = min(contents(tree))
+    link = there / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(link if to == "link" else tmp_path / to)
     async with Engine(SETTINGS) as engine:
-        await engine.push(source, str(link))
+        report = await engine.push(f"{tree}/", f"{there}/")
+    assert len(report.done) == count
+    assert not link.is_symlink()
+    assert contents(there) == contents(tree)
+    assert contents(tmp_path / "elsewhere") == {"real": b"old"}
+
+
+async def test_a_link_to_what_is_no_file_is_not_replaced(source, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("/dev/null")
+    async with Engine(SETTINGS) as engine:
+        with pytest.raises(LocalError, match="it is not replaced"):
+            await engine.push(source, str(link))
     assert link.is_symlink()
-    assert real.read_bytes() == source.read_bytes()
-    assert [path.name for path in real.parent.iterdir()] == ["real"]
 
 
 async def test_a_link_without_an_end_costs_only_itself(tmp_path):
@@ -470,17 +497,25 @@ async def test_a_link_without_an_end_costs_only_itself(tmp_path):
         ("d/", "link/e/f", "has the target in it, as e/f"),
     ],
 )
-async def test_nothing_is_moved_onto_or_into_itself(tmp_path, source, target, said):
+@pytest.mark.parametrize("chosen", [Filter(), Filter(include=("f",)), Filter(exclude=("x",))])
+async def test_nothing_is_moved_onto_or_into_itself(tmp_path, source, target, said, chosen):
     (tmp_path / "d").mkdir()
     for name in ("f", "d/f"):
         (tmp_path / name).write_bytes(b"here")
     (tmp_path / "link").symlink_to("d")
     before = (tmp_path / "f").stat(), (tmp_path / "d/f").stat()
     async with Engine(SETTINGS) as engine:
+        options = Options(chosen=chosen)
         with pytest.raises(UsageError, match=said):
-            await engine.push(f"{tmp_path}/{source}", f"{tmp_path}/{target}")
+            await engine.push(f"{tmp_path}/{source}", f"{tmp_path}/{target}", options=options)
     assert ((tmp_path / "f").stat(), (tmp_path / "d/f").stat()) == before
     assert sorted(path.name for path in (tmp_path / "d").iterdir()) == ["f"]
+
+
+async def test_what_is_not_there_is_no_overlap(tmp_path):
+    async with Engine(SETTINGS) as engine:
+        with pytest.raises(NotFoundError):
+            await engine.push(str(tmp_path / "nothing"), str(tmp_path))
 
 
 async def test_a_target_in_the_source_that_is_left_out_of_it_is_none(tmp_path):

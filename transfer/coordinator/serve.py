@@ -63,13 +63,16 @@ def check_options(options: ServeOptions) -> None:
 
 
 def _check_folder(path: Path) -> None:
-    """Raise UsageError for a folder that nothing can be written to, or that cannot be made."""
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    """Raise UsageError for what is no folder, or one that cannot be made."""
+    there = next(folder for folder in (path, *path.parents) if os.access(folder, os.F_OK))
     if not there.is_dir():
         raise UsageError(f"the destination {path} is no folder")
-    if not os.access(there, os.W_OK | os.X_OK):
+    if os.access(there, os.W_OK | os.X_OK):
+        return
+    if there != path:
         hint = "check the permissions"
-        raise UsageError(f"the destination {path}: {there} cannot be written to", hint=hint)
+        raise UsageError(f"the destination {path} cannot be made in {there}", hint=hint)
+    _LOG.warning("%s cannot be written to: it is there for downloads only", path)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

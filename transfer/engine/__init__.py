@@ -137,7 +137,8 @@ class Engine:
             try:
                 return await run.execute(froms, to)
             except ExceptionGroup as group:
-                raise only_error(group) from None
+                error = only_error(group)
+                raise error from error.__cause__
 
     async def unfinished(self) -> list[Left]:
         """List what former runs have left, and what others are at."""

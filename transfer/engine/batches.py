@@ -50,7 +50,7 @@ BACKLOG = 4096
 # What carrying costs, in seconds of a processor: a file, and a byte.
 _EACH, _BYTE = 0.0001, 0.6 / GIB
 # How long a worker that has been told to end may take, in seconds.
-_GONE = 2.0
+_GONE = 1.0
 
 
 @dataclass(frozen=True, slots=True)

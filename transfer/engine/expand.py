@@ -173,17 +173,15 @@ async def _tree_or_error(
 async def _tree(
     source: Location, target: Location, lookup: Lookup, chosen: Filter, *, quiet: bool = False
 ) -> AsyncIterator[Item]:
-    below = await _within(target, source)
-    if below is not None and (not below or chosen.accepts(f"{below}/x")):
-        what = "is both source and target" if not below else f"has the target in it, as {below}"
-        error: TransferError = UsageError(f"{source} {what}")
-        yield Item(source, target, ObjectInfo(source.key, 0), error)
-        return
+    overlap = _overlap(source, await _within(target, source), chosen)
     token: str | None = None
     found = False
     try:
         while True:
             page = await lookup.scan(source.key, token)
+            if page.objects and overlap is not None:
+                yield Item(source, target, ObjectInfo(source.key, 0), overlap)
+                return
             for info in page.objects:
                 found = True
                 for item in _tree_item(source, target, info, chosen):
@@ -224,6 +222,20 @@ def _item(source: Location, folder: Location, path: str, info: ObjectInfo) -> It
         except TransferError as error:
             return Item(source, folder, info, error)
     return Item(source, folder.child(path), info)
+
+
+def _overlap(source: Location, below: str | None, chosen: Filter) -> UsageError | None:
+    """Return what is wrong with a target that lies in its source, and is not excluded from it."""
+    if below is None:
+        return None
+    if not below:
+        return UsageError(f"{source} is both source and target")
+    folders = below.split("/")
+    above = ("/".join(folders[:count]) for count in range(1, len(folders) + 1))
+    if any(_matches_any(folder, chosen.exclude) for folder in above):
+        return None
+    hint = f"name another, or leave it out with --exclude {below!r}"
+    return UsageError(f"{source} has the target in it, as {below}", hint=hint)
 
 
 async def _within(inner: Location, outer: Location) -> str | None:

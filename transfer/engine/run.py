@@ -195,9 +195,7 @@ class Run:
                 self._found_bytes += item.info.size
                 self._waiting_bytes += item.info.size
                 try:
-                    listed.send_nowait(item)
-                except anyio.WouldBlock:
-                    await listed.send(item)
+                    await _sent(listed, item)
                 except anyio.BrokenResourceError:
                     return  # nobody takes them any more: the run is being stopped
         self._listed = True
@@ -434,6 +432,14 @@ def _transfer(job: object) -> FileTransfer:
 
 def _resumable(target: Store) -> bool:
     return target.parts is not None and target.parts.resumable
+
+
+async def _sent(listed: MemoryObjectSendStream[Item], item: Item) -> None:
+    """Pass an item on; without a turn of the event loop while there is room."""
+    try:
+        listed.send_nowait(item)
+    except anyio.WouldBlock:
+        await listed.send(item)
 
 
 def _failed_event(command: Command, error: TransferError) -> Failed:

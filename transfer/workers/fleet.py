@@ -45,7 +45,7 @@ WORTH = 0.25
 # How long they may take to end, of themselves and when they were killed, in seconds.
 _LEAVE, _DIE = 1.5, 0.5
 # How long the clean-up after what was not finished may take, in seconds.
-_TIDY = 2.0
+_TIDY = 1.0
 # Batchers that are kept as they are sent; each renewal of keys makes another.
 _KEPT = 8
 # Of loads that a worker has got nothing of, so many are enough.
