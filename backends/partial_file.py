@@ -277,6 +277,8 @@ def etag_of(checksum: Checksum | None) -> str:
 
 def mode_of(path: Path | str) -> int | None:
     """Return the mode of what is there, behind links; None for nothing that can be looked at."""
+    if not os.access(path, os.F_OK):  # as a rule, and at less cost than an exception
+        return None
     try:
         return os.stat(path).st_mode  # noqa: PTH116 - text, for many
     except OSError:
