@@ -412,7 +412,7 @@ async def test_nor_does_it_matter_how_many_are_listed_ahead(memory, tmp_path, mo
 
 async def test_metadata_is_refused_where_it_would_be_lost(source, tmp_path):
     async with Engine(SETTINGS) as engine:
-        with pytest.raises(UsageError, match="keeps no metadata"):
+        with pytest.raises(UsageError, match="can have no metadata"):
             await engine.push(source, str(tmp_path / "to"), options=Options(metadata={"a": "b"}))
     assert not (tmp_path / "to").exists()
 

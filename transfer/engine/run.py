@@ -231,7 +231,7 @@ class Run:
             source = await self._store(item.source)
             target = await self._store(item.target)
             if self._options.metadata and not target.traits.keeps_metadata:
-                raise UsageError(f"{target.url} keeps no metadata", hint="leave it out")
+                raise UsageError(f"{item.target} can have no metadata", hint="leave it out")
             cut = self._plan(item, source, target)
         except TransferError as error:
             self._failed(item, error)
