@@ -251,7 +251,7 @@ class _Writer:
             if not wanted():
                 return
             self._shown += 1
-            _act_on(written, failed, _show)
+            _act_on(written, failed, _give_name)
 
     def _sync(self, failed: dict[str, TransferError], disks: _Disks) -> None:
         if len(self._written) <= _FEW or disks.one_by_one:
@@ -284,7 +284,7 @@ def _act_on(
             failed[written.key] = _given_up(written, error)
 
 
-def _show(written: _Written) -> None:
+def _give_name(written: _Written) -> None:
     """Give a file its name, and the permissions of the one that had it."""
     if written.replaced is not None:
         keep_permissions(written.temporary, written.replaced)

@@ -87,41 +87,31 @@ class Exchange:
     ) -> Response:
         """Do it, on a connection of the pool if there is one."""
         with closing(self):
-            return self._run(pool, buffers, tls, context, connect_timeout)
-
-    def _run(
-        self,
-        pool: Pool,
-        buffers: Buffers,
-        tls: Tls,
-        context: ssl.SSLContext | None,
-        connect_timeout: float,
-    ) -> Response:
-        address = Address.of(self._request.url)
-        key = address, tls
-        while True:
-            self._use(None)
-            connection = pool.take(key)
-            if connection is None:
-                connection = Connection.open(address, context, connect_timeout)
-            try:
-                self._use(connection)
-                answer, reusable = self._exchange(connection, buffers)
-            except StaleError:
-                # The peer closed it while it was idle: nothing was done with the request.
-                connection.close()
-                self._tally.restart()
-                continue
-            except BaseException:
-                connection.close()
-                if self._interrupted:
-                    pool.drop(key)
-                raise
-            if self._let_go() and reusable:
-                pool.put(key, connection)
-            else:
-                connection.close()
-            return answer
+            address = Address.of(self._request.url)
+            key = address, tls
+            while True:
+                self._use(None)
+                connection = pool.take(key)
+                if connection is None:
+                    connection = Connection.open(address, context, connect_timeout)
+                try:
+                    self._use(connection)
+                    answer, reusable = self._exchange(connection, buffers)
+                except StaleError:
+                    # The peer closed it while it was idle: nothing was done with the request.
+                    connection.close()
+                    self._tally.restart()
+                    continue
+                except BaseException:
+                    connection.close()
+                    if self._interrupted:
+                        pool.drop(key)
+                    raise
+                if self._let_go() and reusable:
+                    pool.put(key, connection)
+                else:
+                    connection.close()
+                return answer
 
     def _use(self, connection: Connection | None) -> None:
         with self._lock:
