@@ -7,15 +7,14 @@ All of it is blocking; `backends.local.store` calls it in threads. Beside the ta
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
+from backends.linux import reserve
 from transfer.checksums import Checksum
 from transfer.errors import (
     DiskFullError,
@@ -30,12 +29,9 @@ from transfer.model import Receipt, Span
 from transfer.sizes import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 _OURS = re.compile(r"\.transfer-[0-9a-f]{32}\.(partial|receipts)")
-# Begin, and wait for nothing (SYNC_FILE_RANGE_WRITE, sync_file_range(2)).
-_WRITE = 2
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -78,7 +74,7 @@ class PartialFile:
         return self.path.with_name(f".transfer-{self.id}.receipts")
 
     def create(self, size: int, *, no_clobber: bool) -> None:
-        """Make the file with its full length, and the folders above it."""
+        """Make the file with its full length and room for it, and the folders above it."""
         make_folders(self.path.parent, durable=self.durable)
         if self.path.is_dir():
             raise LocalError(f"cannot write {self.path}: it is a folder", hint="name a file in it")
@@ -88,7 +84,7 @@ class PartialFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(self.temporary, flags, permissions_until_shown(mode_of(self.path)))
         try:
-            os.ftruncate(fd, size)
+            reserve(fd, size)
         except OSError:
             self.remove()
             raise
@@ -238,26 +234,6 @@ class PartialFile:
 
     def _gone(self) -> UploadGoneError:
         return UploadGoneError(f"the upload {self.id} of {self.path} is not open any more")
-
-
-def begin_write_out(fd: int, span: Span) -> None:
-    """Have the kernel begin with what fsync is going to wait for, while other parts arrive.
-
-    By itself, it waits until a tenth of all memory is to be written. An error is told by
-    fsync. A disk that has enough to do already may hold this up.
-    """
-    write_out = _sync_file_range()
-    if write_out is not None:
-        write_out(fd, span.start, span.size, _WRITE)
-
-
-@cache
-def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
-    """Return the system call, which Python does not offer, and other systems have not."""
-    found = getattr(ctypes.CDLL(None), "sync_file_range", None)
-    if found is not None:
-        found.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
-    return found
 
 
 def _has(fd: int, receipt: Receipt, start: int) -> bool:

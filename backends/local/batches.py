@@ -7,16 +7,15 @@ the system cannot do that), then they are renamed and their folders synced.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import re
 import stat
 import time
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from backends import linux
 from backends.local.folder import LocalFolder, version_of
 from backends.partial_file import (
     is_ours,
@@ -49,10 +48,6 @@ _SLOW = 0.0004
 _AS_MUCH = 256 * 1024
 # The first digits of a temporary name tell one batch from all others, the rest its files.
 _MARK = 24
-# ext4, XFS, Btrfs, F2FS, and memory, which cannot fail (linux/magic.h).
-_TELLING = frozenset({0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994})
-# More than `struct statfs` has anywhere; the kind of the file system is its first number.
-_STATFS = 512
 # So few files are cheaper synced one by one than with all else on their disk.
 _FEW = 4
 
@@ -330,7 +325,7 @@ class _Disks:
     """
 
     def __init__(self) -> None:
-        self._syncfs = _syncfs()
+        self._syncfs = linux.syncfs()
         # Somewhere in there is a disk of which nobody knows whether it would tell.
         self.one_by_one = self._syncfs is None
         self._folders: set[str] = set()
@@ -344,45 +339,16 @@ class _Disks:
         if self._opened.setdefault(os.fstat(fd).st_dev, fd) != fd:
             os.close(fd)
         else:
-            self.one_by_one = not tells_of_errors(fd)
+            self.one_by_one = not linux.tells_of_errors(fd)
         self._folders.add(folder)
 
     def sync(self) -> None:
         """Have all that was written since last; raises OSError where some of it may not."""
         for fd in self._opened.values():
-            if self._syncfs is not None and self._syncfs(fd):
-                raise OSError(ctypes.get_errno(), "syncfs")
+            if self._syncfs is not None:
+                self._syncfs(fd)
 
     def close(self) -> None:
         """Close what was opened."""
         while self._opened:
             os.close(self._opened.popitem()[1])
-
-
-def tells_of_errors(fd: int) -> bool:
-    """Tell whether syncing the file system of a file as a whole says what could not be written.
-
-    That of a container, which lays folders over one another (overlayfs), does not, and of
-    others nobody knows: only the disks' own do, since Linux 5.8.
-    """
-    known = bytearray(_STATFS)
-    if _libc().fstatfs(fd, (ctypes.c_char * _STATFS).from_buffer(known)):
-        return False
-    kind = ctypes.c_long.from_buffer(known).value & 0xFFFFFFFF
-    return kind in _TELLING and _kernel() >= (5, 8)
-
-
-@cache
-def _kernel() -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-@cache
-def _syncfs() -> Callable[[int], int] | None:
-    """Return the system call, which Python does not offer; Linux has it, and tells of errors."""
-    return getattr(_libc(), "syncfs", None)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import anyio.to_thread
 
+from backends.linux import begin_write_out
 from backends.local.folder import info_of
 from backends.local.trips import act_on_target
-from backends.partial_file import PartialFile, begin_write_out, etag_of
+from backends.partial_file import PartialFile, etag_of
 from transfer.errors import StalledError, UnsupportedError
 from transfer.files import FileSink, local_errors
 from transfer.model import (

@@ -170,9 +170,9 @@ async def test_a_disk_that_takes_its_time_leaves_nothing_of_a_run_that_was_stopp
     asked = settings(server, tmp_path)
     async with Engine(asked) as engine:
         await engine.push(f"{tree}/", f"s3://{BUCKET}/t/")
-    monkeypatch.setattr("backends.local.batches._syncfs", lambda: lambda _: time.sleep(6) or 0)
-    slow = "import backends.local.batches as b, time; b._syncfs = lambda: lambda _: time.sleep(6)"
-    begin = starting._BEGIN.removesuffix("main()") + f"{slow} or 0; main()"
+    monkeypatch.setattr("backends.linux.syncfs", lambda: lambda _: time.sleep(6))
+    slow = "import backends.linux as b, time; b.syncfs = lambda: lambda _: time.sleep(6)"
+    begin = starting._BEGIN.removesuffix("main()") + f"{slow}; main()"
     monkeypatch.setattr("transfer.workers.starting._BEGIN", begin)
     back = tmp_path / "back"
     async with engine_of(asked) as engine:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from backends import linux
 from tests.faults.harness import BUCKET, StrictStore
 from tests.faults.harness.by_hand import presigned, send
 from tests.faults.harness.kill import COMMAND, running, transfer
@@ -50,6 +51,13 @@ async def traced_pull(store, environ, tmp_path, target, *injected, path=None):
     line = traced([COMMAND, *pull(target)], *injected, log=tmp_path / "strace", path=path)
     async with running(line, environ | store.environ, tmp_path) as run:
         return await run.ended(), run.text
+
+
+def reserves(folder):
+    kind = subprocess.run(
+        ["stat", "--file-system", "--format=%T", folder], capture_output=True, text=True, check=True
+    )
+    return kind.stdout.strip() in {"ext2/ext3", "overlayfs", "xfs"}
 
 
 def nothing_has_changed(target):
@@ -123,6 +131,41 @@ async def test_a_write_that_fails_is_no_success(store, environ, tmp_path, target
     assert code != 0
     assert nothing_has_changed(target), said
     assert "No space left" in said
+
+
+async def test_a_file_has_its_room_before_its_bytes(tmp_path):
+    path = tmp_path / "a"
+    with path.open("wb") as file:
+        linux.reserve(file.fileno(), 3 * MIB + 1)
+    found = path.stat()
+    assert found.st_size == 3 * MIB + 1
+    assert (found.st_blocks * 512 >= found.st_size) is reserves(tmp_path)
+    assert not path.read_bytes().strip(b"\0")
+
+
+@needs_strace
+@pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT"])
+async def test_room_that_cannot_be_had_is_told_before_anything_is_moved(
+    store, environ, tmp_path, target, error
+):
+    if not reserves(target.parent):
+        pytest.skip("on this file system, room is not reserved")
+    inject = Inject("fallocate", error=error)
+    code, said = await traced_pull(store, environ, tmp_path, target, inject)
+    assert code not in {0, exit_codes.TEMPORARY}
+    assert nothing_has_changed(target), said
+    assert store.count("GetObject") == 0
+
+
+@needs_strace
+@pytest.mark.parametrize("error", ["EOPNOTSUPP", "EINTR", "ENOSYS"])
+async def test_a_disk_on_which_no_room_can_be_reserved_will_do(
+    store, environ, tmp_path, target, error
+):
+    inject = Inject("fallocate", error=error)
+    code, said = await traced_pull(store, environ, tmp_path, target, inject)
+    assert code == 0, said
+    assert target.read_bytes() == CONTENT
 
 
 @pytest.fixture

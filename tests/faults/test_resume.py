@@ -589,7 +589,7 @@ async def test_a_file_whose_space_cannot_be_had_leaves_nothing(
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "ftruncate", full)
+    monkeypatch.setattr("backends.partial_file.reserve", full)
     async with engine_with(memory, settings) as engine:
         with pytest.raises(DiskFullError):
             await engine.pull("memory://bucket/in", tmp_path / "out")

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from backends.local import batches as local_batches
+from backends import linux
 from backends.local.store import LocalStore
 from tests.support.steps import go_through
 from transfer.carrying import File, Load, Way
@@ -142,13 +142,14 @@ async def test_order_is_sync_rename_folder(
         steps.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
         fsync(fd)
 
-    def syncfs(fd: int) -> int:
+    def syncfs(fd: int) -> None:
         assert not [name for name in names_in(bench.there) if not name.startswith(".transfer")]
         steps.append("all")
-        return 0 if answer == 0 else -1
+        if answer != 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", noted)
-    monkeypatch.setattr(local_batches, "_syncfs", lambda: None if answer is None else syncfs)
+    monkeypatch.setattr(linux, "syncfs", lambda: None if answer is None else syncfs)
     load = await bench.load({f"f{n}": b"x" for n in range(6)})
     await bench.carry(load)
     if answer == -1:
@@ -177,7 +178,7 @@ async def test_a_disk_is_watched_from_before_the_first_write_until_the_end(
         return fd
 
     monkeypatch.setattr(os, "open", noted)
-    monkeypatch.setattr(local_batches, "_syncfs", lambda: lambda fd: synced.append(fd) or 0)
+    monkeypatch.setattr(linux, "syncfs", lambda: synced.append)
     load = await bench.load({f"f{n}": b"x" for n in range(6)})
     await bench.carry(load)
     assert len(load.end()[0]) == 6

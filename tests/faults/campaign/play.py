@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import anyio
 
+from backends import partial_file
 from backends.presigned import MARK_LENGTH
 from backends.s3.parts import S3Parts
 from tests.faults.campaign import invariants
@@ -264,9 +265,9 @@ class Play:
     def _failing_disk(self) -> Generator[None]:
         with ExitStack() as stack:
             for name in {fault.name for fault in self.schedule.faults if fault.kind == "disk"}:
-                stack.enter_context(
-                    patch.object(os, name, partial(self._call, name, getattr(os, name)))
-                )
+                home = partial_file if name == "reserve" else os
+                failing = partial(self._call, name, getattr(home, name))
+                stack.enter_context(patch.object(home, name, failing))
             yield
 
     def _call(self, name: str, real: Any, *arguments: Any, **more: Any) -> Any:
