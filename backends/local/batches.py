@@ -27,7 +27,7 @@ from backends.partial_file import (
     temporary_name,
 )
 from transfer.errors import LocalError, SourceChangedError, TransferError
-from transfer.files import local_errors, translated
+from transfer.files import WRITTEN_AT_ONCE, local_errors, translated
 from transfer.quick import aside
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _write_and_close(fd: int, data: memoryview, *, sync: bool) -> None:
     """Write all of a file; closing may tell of an error too."""
     try:
         while data:
-            data = data[os.write(fd, data) :]
+            data = data[os.write(fd, data[:WRITTEN_AT_ONCE]) :]
         if sync:
             os.fsync(fd)
     finally:

@@ -126,7 +126,7 @@ async def test_what_cannot_be_renamed_is_no_success(store, environ, tmp_path, ta
 
 @needs_strace
 async def test_a_write_that_fails_is_no_success(store, environ, tmp_path, target):
-    inject = Inject("pwrite64", error="ENOSPC", when="2+")
+    inject = Inject("pwrite", error="ENOSPC", when="2+")
     code, said = await traced_pull(store, environ, tmp_path, target, inject)
     assert code != 0
     assert nothing_has_changed(target), said

@@ -28,6 +28,7 @@ from transfer.files import (
     write_fully,
 )
 from transfer.model import Span
+from transfer.sizes import KIB
 from transfer.sources import BytesSink
 from transfer.store import Extent
 from transfer.tally import Tally
@@ -85,6 +86,25 @@ def test_short_writes_are_gone_on_with(fd: int, monkeypatch: pytest.MonkeyPatch)
 def test_more_pieces_than_one_call_takes(fd: int):
     write_fully(fd, [b"x"] * 3000, 0)
     assert os.pread(fd, 3001, 0) == b"x" * 3000 + BODY[3000:3001]
+
+
+def test_no_call_writes_so_much_that_the_file_gets_huge_pages(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+):
+    sizes = []
+    pwritev = os.pwritev
+
+    def noted(file: int, pieces: Sequence[memoryview], offset: int) -> int:
+        sizes.append(sum(map(len, pieces)))
+        return pwritev(file, pieces, offset)
+
+    monkeypatch.setattr(os, "pwritev", noted)
+    pieces = [os.urandom(size) for size in (100_000, 700_000, 0, 62_144, 262_144, 1)]
+    write_fully(fd, pieces, 5)
+    whole = b"".join(pieces)
+    assert os.pread(fd, len(whole) + 9, 5) == whole
+    assert max(sizes) == 256 * KIB
+    assert len(sizes) == -(-len(whole) // (256 * KIB))
 
 
 def test_chunk_is_cut_at_the_end_of_the_extent(fd: int):

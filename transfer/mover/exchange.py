@@ -13,7 +13,7 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 from transfer.errors import ConnectionLostError, DamagedInTransitError, ProtocolError
-from transfer.files import local_errors
+from transfer.files import local_errors, write_fully
 from transfer.mover.buffers import HELD, own_buffer
 from transfer.mover.connection import RECEIVED_AT_ONCE, Connection, Ended
 from transfer.mover.heads import StaleError, lost, whole_head
@@ -204,7 +204,7 @@ class Exchange:
         with sink.lock or nullcontext():
             if self._interrupted:
                 raise ConnectionLostError("interrupted")
-            _write_fully(sink.fd, piece, sink.span.start + offset)
+            write_fully(sink.fd, [piece], sink.span.start + offset)
 
     def _read_capped(self, body: _Body) -> bytes:
         at_once = body.at_once(self._request.most)
@@ -311,9 +311,3 @@ class _Body:
                 return
             if not data:
                 return
-
-
-def _write_fully(fd: int, piece: memoryview, offset: int) -> None:
-    while piece:
-        count = os.pwrite(fd, piece, offset)
-        piece, offset = piece[count:], offset + count

@@ -133,7 +133,7 @@ LIES: dict[str, tuple[Callable[[], Lie], set[str], int]] = {
 # What somebody does to the source while it is read.
 SOURCE = ("append", "truncate", "flip", "rewrite", "replace", "touch", "delete")
 # What a machine does.
-DISK = ("pwrite", "pwritev", "fsync", "replace", "write", "reserve")
+DISK = ("pwritev", "fsync", "replace", "write", "reserve")
 # Where a process can die, besides at a request.
 FAILPOINTS = (
     "journal.begin",

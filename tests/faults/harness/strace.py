@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _FAMILIES = {
     "fsync": ("fsync", "fdatasync"),
     "rename": ("?rename", "?renameat", "?renameat2"),
+    "pwrite": ("?pwrite64", "?pwritev", "?pwritev2"),
     "write": ("write", "?pwrite64", "?pwritev", "?pwritev2", "writev"),
     "unlink": ("?unlink", "unlinkat"),
     "link": ("?link", "linkat"),
