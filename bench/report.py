@@ -1,7 +1,7 @@
 """Puts measured figures where people read them, each with its machine and its day.
 
 `docs/benchmarks.md` gets all results that are kept; the README gets the largest
-load of them, of which most cases were measured, between two comments. `--check` only compares.
+load of them, where most cases of it were measured, between two comments. `--check` only compares.
 """
 
 from __future__ import annotations
@@ -52,25 +52,26 @@ def wanted(folder: Path = FOLDER) -> dict[Path, str]:
 
 def excerpt(results: Results) -> str:
     """Return the cases of the most bytes, in short: seconds and CPU seconds of every peer."""
-    most = _largest(results)
     told = results.machine
-    shown = [case for case in results.cases.values() if case.load.bytes == most]
     about = (
         f"{results.when[:10]}, {told['processor']}, {told['cores']} cores, kernel"
         f" {told['kernel']}, {results.settings['network']}; medians of"
         f" {results.settings['repeats']} runs in turn. Load of the machine"
         f" before: {results.settings['load_before']:.2f}.\n"
     )
-    return about + "".join(_short(results, case) for case in shown)
+    return about + "".join(_short(results, case) for case in _largest(results))
 
 
 def _telling(results: Results) -> tuple[int, int, str]:
-    """Return by what results are chosen: the largest load, the most cases, the day."""
-    return _largest(results), len(results.cases), results.when
+    """Return by what results are chosen: the largest load, most cases of it, the day."""
+    largest = _largest(results)
+    return largest[0].load.bytes, len(largest), results.when
 
 
-def _largest(results: Results) -> int:
-    return max(case.load.bytes for case in results.cases.values())
+def _largest(results: Results) -> list[Case]:
+    """Return the cases of the most bytes."""
+    most = max(case.load.bytes for case in results.cases.values())
+    return [case for case in results.cases.values() if case.load.bytes == most]
 
 
 def _short(results: Results, case: Case) -> str:
