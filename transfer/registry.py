@@ -7,7 +7,6 @@ Other distributions add theirs by an entry point in the group `transfer.stores`
 
 from __future__ import annotations
 
-import mimetypes
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import anyio.to_thread
 
+from transfer.content_types import known_types
 from transfer.errors import MissingExtraError, UnknownSchemeError
 from transfer.locations import Style, parse, written
 
@@ -99,9 +99,7 @@ def open_folder(
 async def _opened(scheme: str, root: str, context: Context) -> AsyncIterator[Store]:
     # Importing an SDK takes half a second, and content types come from files of
     # the system: not on the event loop.
-    opener = await anyio.to_thread.run_sync(_opener, scheme)
-    if not mimetypes.inited:
-        await anyio.to_thread.run_sync(mimetypes.init)
+    _, opener = await anyio.to_thread.run_sync(lambda: (known_types(), _opener(scheme)))
     async with opener(root, context) as store:
         yield store
 

@@ -6,12 +6,12 @@ signs are the names as they are.
 
 from __future__ import annotations
 
-import mimetypes
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from transfer.checksums import Algorithm
+from transfer.content_types import content_type_of
 from transfer.errors import BadKeyError, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def content_headers(
     key: str, content_type: str | None, metadata: Mapping[str, str]
 ) -> dict[str, str]:
     """Return what a blob is given beside its content; UsageError for what it cannot have."""
-    content_type = content_type or mimetypes.guess_type(key)[0]
+    content_type = content_type or content_type_of(key)
     if content_type and not (content_type.isascii() and content_type.isprintable()):
         raise UsageError(f"{content_type[:60]!a} is no content type")
     headers = {f"x-ms-meta-{name}": value for name, value in metadata.items()}

@@ -12,7 +12,6 @@ The server undoes percent-encoding until nothing of it is left, so that `a%20b` 
 from __future__ import annotations
 
 import json
-import mimetypes
 import re
 import secrets
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from pydantic import BaseModel
 from backends.azure.blocks import raw_id
 from backends.coordinated.client import quoted
 from backends.presigned import RemoteObject, send_signed
+from transfer.content_types import UNKNOWN, content_type_of
 from transfer.errors import (
     BadKeyError,
     NotFoundError,
@@ -171,7 +171,7 @@ class MlflowStore:
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Send an artifact through the server."""
         check_key(key)
-        kind = intent.content_type or mimetypes.guess_type(key)[0] or "application/octet-stream"
+        kind = intent.content_type or content_type_of(key) or UNKNOWN
         headers = {**self.server.headers, "Content-Type": kind}
         url = f"{self.server.base}{_API}/artifacts/{quoted(key)}"
         request = Request("PUT", url, headers, patience=_COMPLETE_PATIENCE, tls=self.server.tls)

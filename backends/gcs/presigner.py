@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import re
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from backends.gcs.signing import prepare
 from backends.presigned import MARK, upload_id
 from transfer.checksums import Algorithm
+from transfer.content_types import UNKNOWN, content_type_of
 from transfer.errors import BadKeyError
 from transfer.keys import MAX_KEY_BYTES
 from transfer.signing import quote_key, quote_value
@@ -164,8 +164,7 @@ def object_headers(key: str, intent: Intent) -> dict[str, str]:
 
 def content_type(key: str, intent: Intent) -> str:
     """Return the content type that was asked for, or the one that the name suggests."""
-    guessed = mimetypes.guess_type(key)[0]
-    return intent.content_type or guessed or "application/octet-stream"
+    return intent.content_type or content_type_of(key) or UNKNOWN
 
 
 def hash_header(checksum: Checksum | None) -> dict[str, str]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from backends.s3 import checksums as s3_checksums
 from backends.s3.errors import error_of_answer
-from backends.s3.requests import LIFETIME, known_types, learn_types
+from backends.s3.requests import LIFETIME
 from transfer.checksums import Algorithm
+from transfer.content_types import known_types, learn_types
 from transfer.errors import DamagedInTransitError, SourceChangedError
 from transfer.model import Intent
 from transfer.quick import quick_of

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import mimetypes
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from backends.s3 import checksums as s3_checksums
+from transfer.content_types import content_type_of
 from transfer.errors import BadKeyError
 from transfer.keys import MAX_KEY_BYTES
 from transfer.signing import presign, quote_key
@@ -96,32 +95,6 @@ class S3Requests:
         if content_type is not None:
             headers.setdefault("content-type", content_type)
         return headers
-
-
-def known_types() -> tuple[dict[str, str], ...]:
-    """Return what types are guessed by, of which a program may have told more."""
-    if not mimetypes.inited:
-        mimetypes.init()
-    return mimetypes.types_map, mimetypes.suffix_map, mimetypes.encodings_map
-
-
-def learn_types(told: tuple[dict[str, str], ...]) -> None:
-    """Guess types as another process does that has told what it knows."""
-    for own, other in zip(known_types(), told, strict=True):
-        own.clear()
-        own.update(other)
-
-
-def content_type_of(key: str) -> str | None:
-    """Guess the type of an object by the end of its name."""
-    name = key.rpartition("/")[2]
-    stem, dot, ends = name.partition(".")
-    return _type_by_ends(f"x.{ends}" if stem else name) if dot else None
-
-
-@lru_cache(maxsize=1024)
-def _type_by_ends(name: str) -> str | None:
-    return mimetypes.guess_type(name)[0]
 
 
 def check_s3_key(key: str) -> None:

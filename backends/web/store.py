@@ -8,7 +8,6 @@ one PUT, and ranges are for reading only, where the server says it has them.
 
 from __future__ import annotations
 
-import mimetypes
 import secrets
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -32,6 +31,7 @@ from backends.web.answers import (
 from backends.web.copies import DavCopies
 from backends.web.dav import Dav, Kinds, info_of
 from backends.web.site import Site, site_of
+from transfer.content_types import UNKNOWN, content_type_of
 from transfer.errors import (
     BadKeyError,
     ConnectionLostError,
@@ -138,7 +138,7 @@ class HttpStore:
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Store an object: under a temporary name first, where the server can rename."""
         _check(key)
-        kind = intent.content_type or mimetypes.guess_type(key)[0] or "application/octet-stream"
+        kind = intent.content_type or content_type_of(key) or UNKNOWN
         headers = {"Content-Type": kind}
         if await self._is_dav(key):
             return await self._put_and_move(key, source, tally, headers, intent)

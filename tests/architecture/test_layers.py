@@ -20,6 +20,7 @@ LAYERS = [
         "vocabulary",
         {
             "transfer.checksums",
+            "transfer.content_types",
             "transfer.errors",
             "transfer.events",
             "transfer.keys",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from contextlib import AsyncExitStack
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from transfer.content_types import UNKNOWN, content_type_of
 from transfer.coordinator.relay import RelayResponse
 from transfer.coordinator.requests import OutOfRangeError, range_of
 from transfer.model import Span
@@ -77,7 +77,7 @@ class _ObjectResponse(Response):
 
 def _headers(info: ObjectInfo, key: str) -> dict[str, str]:
     name = key.rpartition("/")[2]
-    kind = info.content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    kind = info.content_type or content_type_of(name) or UNKNOWN
     headers = {
         "accept-ranges": "bytes",
         "content-type": kind,
