@@ -7,9 +7,9 @@ have one too.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from backends.error_documents import Codes, code_and_reason, error_of_code
 from transfer.errors import (
     AccessError,
     CredentialsError,
@@ -25,11 +25,8 @@ from transfer.errors import (
     UnsupportedError,
     UploadGoneError,
 )
-from transfer.statuses import error_of_status, retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from transfer.store import Response
 
 _KEYS_HINT = (
@@ -48,7 +45,7 @@ class InTheWayError(RejectedError):
     """Blocks with ids of another length wait below the same name."""
 
 
-_BY_CODE: dict[str, tuple[type[TransferError], str]] = {
+_BY_CODE: Codes = {
     "AuthenticationFailed": (CredentialsError, _KEYS_HINT),
     "InvalidAuthenticationInfo": (CredentialsError, _KEYS_HINT),
     "NoAuthenticationInformation": (CredentialsError, _KEYS_HINT),
@@ -88,48 +85,20 @@ _BY_CODE: dict[str, tuple[type[TransferError], str]] = {
     "InternalError": (UnavailableError, ""),
     "FeatureNotSupported": (UnsupportedError, ""),
 }
-_CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
-_MESSAGE = re.compile(rb"<Message>([^<]{1,300})")
 # In the detail of AuthenticationFailed; the rest of it repeats what was signed.
 _EXPIRED = b"not valid in the specified time frame"
 
 
 def code_of(answer: Response) -> str:
     """Return the code of an error, "" if it has none."""
-    found = _CODE.search(answer.body)
-    return answer.headers.get("x-ms-error-code") or (
-        found[1].decode(errors="replace") if found else ""
-    )
+    return answer.headers.get("x-ms-error-code") or code_and_reason(answer.body)[0]
 
 
 def error_of(what: str, answer: Response) -> TransferError:
     """Return the error for an answer; `what` says what was asked, such as "write az://c/k"."""
-    code, reason = code_of(answer), _reason(answer)
+    code, (_, reason) = code_of(answer), code_and_reason(answer.body)
     said = f"{answer.status} {code}".strip() + (f" ({reason})" if reason else "")
     message = f"{what}: {said}"
     if code == "AuthenticationFailed" and _EXPIRED in answer.body:
         return ExpiredError(message, hint=_EXPIRED_HINT)
-    return _by_code(code, answer.status, answer.headers, message)
-
-
-def refused_overwrite(error: TransferError) -> TransferError:
-    """Read a failed If-None-Match as what it was asked for."""
-    return ExistsError(error.message) if isinstance(error, PreconditionError) else error
-
-
-def _by_code(code: str, status: int, headers: Mapping[str, str], message: str) -> TransferError:
-    kind, hint = _BY_CODE.get(code, (None, ""))
-    if kind is None:
-        return error_of_status(status, headers, message)
-    if kind is ThrottledError:
-        return ThrottledError(message, retry_after=retry_after(headers))
-    return kind(message, hint=hint)
-
-
-def _reason(answer: Response) -> str:
-    """Return the first line of the message: what follows are a request's id and time."""
-    found = _MESSAGE.search(answer.body)
-    if found is None:
-        return ""
-    line = found[1].decode(errors="replace").partition("\n")[0]
-    return "".join(char for char in line if char.isprintable()).strip()
+    return error_of_code(_BY_CODE, code, answer.status, answer.headers, message)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from backends.azure.blocks import GIVEN_UP, OPEN, Ticket, matching_length, named
 from backends.azure.documents import block_list, commitment
-from backends.azure.errors import InTheWayError, refused_overwrite
+from backends.azure.errors import InTheWayError
 from backends.azure.requests import MARK, blob_path, block_path, content_headers, md5_header
+from backends.error_documents import refused_overwrite
 from backends.spool import at_hand
 from transfer.errors import (
     IntegrityError,

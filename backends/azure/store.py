@@ -28,10 +28,11 @@ from backends.azure.account import account_of, place_of
 from backends.azure.container import AzureContainer
 from backends.azure.copies import AzureCopies
 from backends.azure.documents import listing, md5_of, modified_at
-from backends.azure.errors import error_of, refused_overwrite
+from backends.azure.errors import error_of
 from backends.azure.parts import AzureParts
 from backends.azure.requests import blob_path, container_path, put_headers
 from backends.azure.signer import AzureSigner
+from backends.error_documents import refused_overwrite
 from backends.presigned import RemoteObject
 from backends.server_copies import origin_place
 from backends.spool import at_hand

@@ -10,6 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from backends.error_documents import Codes, code_and_reason, error_of_code, shown
 from transfer.errors import (
     AccessError,
     ConnectionLostError,
@@ -25,7 +26,6 @@ from transfer.errors import (
     UnsupportedError,
     UploadGoneError,
 )
-from transfer.statuses import error_of_status, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ KEYS_HINT = "check GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth applicati
 _RIGHTS_HINT = "check what the credentials may do in this bucket"
 BUCKET_HINT = "check the name of the bucket"
 _CLOCK_HINT = "set this machine's clock"
-_BY_CODE: dict[str, tuple[type[TransferError], str]] = {
+_BY_CODE: Codes = {
     # XML
     "NoSuchKey": (NotFoundError, ""),
     "NoSuchBucket": (NotFoundError, BUCKET_HINT),
@@ -65,8 +65,6 @@ _BY_CODE: dict[str, tuple[type[TransferError], str]] = {
     "backendError": (UnavailableError, ""),
     "internalError": (UnavailableError, ""),
 }
-_XML_CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
-_XML_MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
 # The JSON API has no code of its own for a checksum that does not fit.
 _DAMAGED = re.compile(r"doesn.t match calculated")
 
@@ -79,26 +77,24 @@ def error_of_answer(
     message = f"{what}: {status} {code}".rstrip() + (f" ({reason})" if reason else "")
     if status == 400 and _DAMAGED.search(reason):
         return DamagedInTransitError(message)
-    kind, hint = _BY_CODE.get(code, (None, ""))
-    if kind is None:
-        hint = {401: KEYS_HINT, 403: _RIGHTS_HINT}.get(status, "")
-        return error_of_status(status, headers, message, hint=hint)
-    if kind is ThrottledError:
-        return ThrottledError(message, retry_after=retry_after(headers))
-    if kind is NotFoundError and "bucket does not exist" in reason:
-        hint = BUCKET_HINT
-    return kind(message, hint=hint)
+    error = error_of_code(
+        _BY_CODE,
+        code,
+        status,
+        headers,
+        message,
+        hint={401: KEYS_HINT, 403: _RIGHTS_HINT}.get(status, ""),
+    )
+    if isinstance(error, NotFoundError) and "bucket does not exist" in reason:
+        error.hint = BUCKET_HINT
+    return error
 
 
 def _said(body: bytes) -> tuple[str, str]:
     """Return the code and the sentence of an error's body, each "" if there is none."""
     if body.lstrip()[:1] == b"{":
         return _said_in_json(body)
-    code, message = _XML_CODE.search(body), _XML_MESSAGE.search(body)
-    return (
-        _printable(code[1].decode(errors="replace")) if code else "",
-        _printable(message[1].decode(errors="replace")) if message else "",
-    )
+    return code_and_reason(body)
 
 
 def _said_in_json(body: bytes) -> tuple[str, str]:
@@ -111,8 +107,4 @@ def _said_in_json(body: bytes) -> tuple[str, str]:
     details = error.get("errors")
     first = details[0] if isinstance(details, list) and details else {}
     reason = first.get("reason") if isinstance(first, dict) else None
-    return _printable(str(reason or "")), _printable(str(error.get("message") or ""))
-
-
-def _printable(text: str) -> str:
-    return "".join(char for char in text[:300] if char.isprintable())
+    return shown(str(reason or "")), shown(str(error.get("message") or ""))

@@ -6,15 +6,14 @@ where there is one; compatibles disagree on statuses.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from backends.error_documents import Codes, code_and_reason, error_of_code
 from transfer.errors import (
     AccessError,
     ConnectionLostError,
     CredentialsError,
     DamagedInTransitError,
-    ExistsError,
     ExpiredError,
     NotFoundError,
     PreconditionError,
@@ -26,13 +25,12 @@ from transfer.errors import (
     UnsupportedError,
     UploadGoneError,
 )
-from transfer.statuses import error_of_status, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _KEYS_HINT = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the endpoint"
-_BY_CODE: dict[str, tuple[type[TransferError], str]] = {
+_BY_CODE: Codes = {
     "NoSuchKey": (NotFoundError, ""),
     "NoSuchBucket": (NotFoundError, "check the name of the bucket"),
     "NoSuchUpload": (UploadGoneError, ""),
@@ -72,8 +70,6 @@ _BY_CODE: dict[str, tuple[type[TransferError], str]] = {
         "the bucket may be in another region: set AWS_DEFAULT_REGION",
     ),
 }
-_CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
-_MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
 
 
 def error_of(
@@ -84,33 +80,11 @@ def error_of(
     message = f"{what}: {said}"
     if "expired" in reason.lower() and code in {"AccessDenied", ""}:
         return ExpiredError(message)
-    kind, hint = _BY_CODE.get(code, (None, ""))
-    if kind is None:
-        return error_of_status(status, headers, message)
-    if kind is ThrottledError:
-        return ThrottledError(message, retry_after=retry_after(headers))
-    return kind(message, hint=hint)
+    return error_of_code(_BY_CODE, code, status, headers, message)
 
 
 def error_of_answer(
     what: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> TransferError:
     """Return the error for an answer of the data path, whose XML is read leniently."""
-    code = _CODE.search(body)
-    reason = _MESSAGE.search(body)
-    return error_of(
-        what,
-        status,
-        code[1].decode(errors="replace") if code else "",
-        _printable(reason[1]) if reason else "",
-        headers,
-    )
-
-
-def refused_overwrite(error: TransferError) -> TransferError:
-    """Read a failed If-None-Match as what it was asked for."""
-    return ExistsError(error.message) if isinstance(error, PreconditionError) else error
-
-
-def _printable(text: bytes) -> str:
-    return "".join(char for char in text.decode(errors="replace") if char.isprintable())
+    return error_of(what, status, *code_and_reason(body), headers)

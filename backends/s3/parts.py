@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backends.error_documents import refused_overwrite
 from backends.presigned import MARK, MARK_LENGTH, bind, send_signed, upload_id
 from backends.s3 import checksums as s3_checksums
 from backends.s3.control import COMPLETE_PATIENCE
 from backends.s3.documents import Document, parts_document
-from backends.s3.errors import refused_overwrite
 from backends.s3.requests import LIFETIME
 from backends.spool import at_hand
 from transfer.errors import (

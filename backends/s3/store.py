@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from backends.error_documents import refused_overwrite
 from backends.presigned import RemoteObject, bind, send_signed
 from backends.s3 import checksums as s3_checksums
 from backends.s3.access import access_by_settings
 from backends.s3.batches import S3Batches
 from backends.s3.bucket import S3Bucket, version_of
 from backends.s3.documents import Document, decoded
-from backends.s3.errors import refused_overwrite
 from backends.s3.parts import S3Parts
 from backends.s3.presigner import S3Presigner, check_extra_args
 from backends.s3.requests import LIFETIME

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from backends.azure.errors import InTheWayError, code_of, error_of, refused_overwrite
+from backends.azure.errors import InTheWayError, code_of, error_of
+from backends.error_documents import refused_overwrite
 from transfer import errors
 from transfer.store import Response
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from backends.s3.errors import error_of, error_of_answer, refused_overwrite
+from backends.error_documents import refused_overwrite
+from backends.s3.errors import error_of, error_of_answer
 from transfer.errors import (
     AccessError,
     ConnectionLostError,
@@ -102,7 +103,7 @@ def test_answer_that_is_no_xml_is_judged_by_its_status(body: bytes):
 
 def test_what_an_answer_says_cannot_write_to_the_terminal():
     error = error_of_answer("write", 400, {}, XML % (b"Odd", b"\x1b[2J\r\nred"))
-    assert str(error) == "write: 400 Odd ([2Jred)"
+    assert str(error) == "write: 400 Odd ([2J)"
 
 
 def test_failed_condition_means_that_the_object_exists():
