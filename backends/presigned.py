@@ -11,7 +11,6 @@ from transfer.errors import (
     ExpiredError,
     PreconditionError,
     SourceChangedError,
-    UploadGoneError,
 )
 from transfer.sources import checksum_of_source
 from transfer.store import Origin, Request
@@ -21,27 +20,16 @@ if TYPE_CHECKING:
 
     from transfer.checksums import Algorithm
     from transfer.errors import TransferError
-    from transfer.model import ObjectInfo, Span, Upload
+    from transfer.model import ObjectInfo, Span
     from transfer.store import Mover, Response, SignedRequest, Sink, Source, Tls
     from transfer.tally import Tally
 
 ErrorOf: TypeAlias = "Callable[[Response], TransferError]"
 # Asked with True when the last permission turned out to have expired.
 Sign: TypeAlias = "Callable[[bool], Awaitable[SignedRequest]]"
-# Our own name for an upload, in the object's metadata: after an ambiguous
-# Complete it tells our object from anybody else's. It begins the id of an `Upload`.
-MARK = "transfer-upload"
-MARK_LENGTH = 32
 # Google Cloud Storage names a version by its generation, beside an ETag.
 _GENERATION = "x-goog-generation"
 _PINNED = "x-goog-if-generation-match"
-
-
-def upload_id(upload: Upload) -> str:
-    """Return the store's own id of an upload; UploadGoneError for what cannot be one."""
-    if len(upload.id) <= MARK_LENGTH:
-        raise UploadGoneError(f"{upload.id!r} is no upload of this store")
-    return upload.id[MARK_LENGTH:]
 
 
 def version_in(headers: Mapping[str, str]) -> str | None:
@@ -60,6 +48,22 @@ async def bind(source: Source, algorithm: Algorithm | None, tally: Tally) -> Che
     if tally.algorithm is algorithm:
         tally.adopt(checksum)
     return checksum
+
+
+async def arrived_before(
+    info: ObjectInfo, source: Source, tally: Tally, error: TransferError
+) -> ObjectInfo:
+    """Count a source as sent that an attempt before has stored, whose answer was lost.
+
+    What this attempt has hashed of it may not be all. Raises `error` for another size.
+    """
+    if info.size != source.size:
+        raise error
+    if tally.algorithm is not None and tally.hashes:
+        tally.adopt(await checksum_of_source(source, tally.algorithm))
+    tally.restart()
+    tally.advance(source.size)
+    return info
 
 
 async def send_signed(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from backends.azure.documents import FOLDER, md5_of, modified_at
 from backends.azure.errors import error_of
-from backends.azure.requests import blob_path
-from transfer.errors import NotFoundError, ProtocolError
+from backends.azure.requests import MARK, blob_path
+from transfer.errors import NotFoundError, ProtocolError, TransferError
 from transfer.model import ObjectInfo
 from transfer.sizes import MIB
 from transfer.store import Request
@@ -69,6 +69,16 @@ class AzureContainer:
             headers.get("content-type"),
         )
         return info, headers
+
+    async def find_own(self, key: str, mark: str, error: TransferError) -> ObjectInfo:
+        """Return the blob if it has this mark of ours, else raise the error there was."""
+        try:
+            info, headers = await self.head(key)
+        except TransferError:
+            raise error from None
+        if headers.get(f"x-ms-meta-{MARK}") != mark:
+            raise error
+        return info
 
     async def ask(
         self,

@@ -20,6 +20,7 @@ from backends.azure.requests import MARK, blob_path, block_path, content_headers
 from backends.error_documents import refused_overwrite
 from backends.spool import at_hand
 from transfer.errors import (
+    ExistsError,
     IntegrityError,
     NotFoundError,
     TemporaryError,
@@ -148,8 +149,9 @@ class AzureParts:
         proved: Checksum | None = None
         try:
             proved = await self._commit(upload, receipts, expected)
-        except (UploadGoneError, TemporaryError) as error:
-            info = await self._find_own(upload, error)
+        except (ExistsError, UploadGoneError, TemporaryError) as error:
+            mark = Ticket.parse(upload.id).nonce
+            info = await self._container.find_own(upload.key, mark, error)
         else:
             info = await self._container.stat(upload.key)
         if expected.size is not None and info.size != expected.size:
@@ -193,13 +195,3 @@ class AzureParts:
         except TransferError as error:
             raise refused_overwrite(error) if expected.no_clobber else error from None
         return checksum
-
-    async def _find_own(self, upload: Upload, error: TransferError) -> ObjectInfo:
-        """Return the blob if this very upload made it, else raise the error there was."""
-        try:
-            info, headers = await self._container.head(upload.key)
-        except TransferError:
-            raise error from None
-        if headers.get(f"x-ms-meta-{MARK}") != Ticket.parse(upload.id).nonce:
-            raise error
-        return info

@@ -53,9 +53,10 @@ def block_path(container: str, key: str, block_id: str) -> str:
 
 def put_headers(key: str, intent: Intent) -> dict[str, str]:
     """Return the headers of Put Blob."""
+    mark = {MARK: intent.nonce} if intent.no_clobber else {}
     return {
         "x-ms-blob-type": "BlockBlob",
-        **content_headers(key, intent.content_type, intent.metadata),
+        **content_headers(key, intent.content_type, {**intent.metadata, **mark}),
         **({"If-None-Match": "*"} if intent.no_clobber else {}),
         **md5_header(intent.checksum),
     }

@@ -33,12 +33,13 @@ from backends.azure.parts import AzureParts
 from backends.azure.requests import blob_path, container_path, put_headers
 from backends.azure.signer import AzureSigner
 from backends.error_documents import refused_overwrite
-from backends.presigned import RemoteObject
+from backends.presigned import RemoteObject, arrived_before
 from backends.server_copies import origin_place
 from backends.spool import at_hand
 from transfer.checksums import Algorithm
 from transfer.errors import (
     AccessError,
+    ExistsError,
     NotFoundError,
     TransferError,
 )
@@ -180,7 +181,13 @@ class AzureStore(AzureContainer):
         try:
             answer = await self.ask(what, "PUT", path, headers, source=source, tally=tally)
         except TransferError as error:
-            raise refused_overwrite(error) if intent.no_clobber else error from None
+            if not intent.no_clobber:
+                raise
+            refused = refused_overwrite(error)
+            if not isinstance(refused, ExistsError):
+                raise
+            found = await self.find_own(key, intent.nonce, refused)
+            return await arrived_before(found, source, tally, refused)
         said = answer.headers
         modified, checksum = modified_at(said.get("last-modified")), md5_of(said.get("content-md5"))
         return ObjectInfo(key, source.size, said.get("etag"), modified, checksum)

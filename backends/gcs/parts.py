@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from backends.gcs.headers import checksum_of_headers, info_of_headers, metadata_of_headers
 from backends.gcs.presigner import object_headers
-from backends.presigned import MARK, MARK_LENGTH, bind, check_echo, send_signed, upload_id
+from backends.marks import MARK, MARK_LENGTH, upload_id
+from backends.presigned import bind, check_echo, send_signed
 from backends.s3.documents import Document, is_error, parts_document
 from backends.spool import at_hand
 from transfer.checksums import Algorithm, differ

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from backends.gcs.signing import prepare
-from backends.presigned import MARK, upload_id
+from backends.marks import MARK, upload_id
 from transfer.checksums import Algorithm
 from transfer.content_types import UNKNOWN, content_type_of
 from transfer.errors import BadKeyError

@@ -18,7 +18,7 @@ import anyio
 
 from backends.gcs.headers import info_of_resource
 from backends.gcs.presigner import content_type
-from backends.presigned import MARK
+from backends.marks import MARK
 from transfer.errors import ConnectionLostError, ProtocolError, TransferError
 from transfer.files import FileSource
 from transfer.model import Span

@@ -26,7 +26,8 @@ from backends.gcs.json_api import JsonApi
 from backends.gcs.parts import LIFETIME, GcsParts
 from backends.gcs.presigner import GcsPresigner, TokenGranter, UrlGranter, check_gcs_key
 from backends.gcs.resumable import Sessions
-from backends.presigned import MARK, RemoteObject, bind, send_signed, version_in
+from backends.marks import MARK
+from backends.presigned import RemoteObject, bind, send_signed, version_in
 from backends.server_copies import origin_place
 from transfer.checksums import Algorithm, differ
 from transfer.errors import (

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backends.marks import MARK
 from backends.s3 import checksums as s3_checksums
 from backends.s3.control import S3Control, modified
 from backends.s3.copies import S3Copies
 from backends.s3.errors import error_of_answer
 from backends.s3.presigner import S3Presigner
 from backends.s3.requests import CHECKSUM_MODE
-from transfer.errors import UnavailableError
+from transfer.errors import TransferError, UnavailableError
 from transfer.model import ObjectInfo
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from backends.s3.access import Access
     from transfer.checksums import Algorithm
-    from transfer.errors import TransferError
     from transfer.model import Intent
     from transfer.store import Mover, Response
 
@@ -68,6 +68,16 @@ class S3Bucket:
             content_type=said.get("content-type"),
         )
         return info, {n.removeprefix(_META): v for n, v in said.items() if n.startswith(_META)}
+
+    async def find_own(self, key: str, mark: str, error: TransferError) -> ObjectInfo:
+        """Return the object if it has this mark of ours, else raise the error there was."""
+        try:
+            info, metadata = await self.head(key)
+        except TransferError:
+            raise error from None
+        if metadata.get(MARK) != mark:
+            raise error
+        return info
 
     def checksumming(self, intent: Intent) -> Algorithm | None:
         """Return what the sender's parts should be checked by, if it can give that."""

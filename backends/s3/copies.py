@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from backends.presigned import upload_id
+from backends.marks import upload_id
 from backends.s3 import checksums as s3_checksums
 from backends.s3.control import COMPLETE_PATIENCE
 from backends.s3.documents import Document

@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backends.error_documents import refused_overwrite
-from backends.presigned import MARK, MARK_LENGTH, bind, send_signed, upload_id
+from backends.marks import MARK, MARK_LENGTH, upload_id
+from backends.presigned import bind, send_signed
 from backends.s3 import checksums as s3_checksums
 from backends.s3.control import COMPLETE_PATIENCE
 from backends.s3.documents import Document, parts_document
 from backends.s3.requests import LIFETIME
 from backends.spool import at_hand
 from transfer.errors import (
+    ExistsError,
     IntegrityError,
     NotFoundError,
     RejectedError,
@@ -134,8 +136,9 @@ class S3Parts:
         """Review, CompleteMultipartUpload, and a look at the object where that was unclear."""
         try:
             await self._complete(upload, receipts, expected)
-        except (UploadGoneError, TemporaryError) as error:
-            info = await self._find_own(upload, error)
+        except (ExistsError, UploadGoneError, TemporaryError) as error:
+            mark = upload.id[:MARK_LENGTH]
+            info = await self._bucket.find_own(upload.key, mark, error)
         else:
             info = await self._bucket.stat(upload.key)
         if expected.size is not None and info.size != expected.size:
@@ -201,16 +204,6 @@ class S3Parts:
             Document(what, answer.body, "CompleteMultipartUpload")
         except TransferError as error:
             raise refused_overwrite(error) if expected.no_clobber else error from None
-
-    async def _find_own(self, upload: Upload, error: TransferError) -> ObjectInfo:
-        """Return the object if this very upload made it, else raise the error there was."""
-        try:
-            info, metadata = await self._bucket.head(upload.key)
-        except TransferError:
-            raise error from None
-        if metadata.get(MARK) != upload.id[:MARK_LENGTH]:
-            raise error
-        return info
 
 
 def _part(upload: Upload, receipt: Receipt) -> dict[str, str | int]:

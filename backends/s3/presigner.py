@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backends.presigned import upload_id
+from backends.marks import upload_id
 from backends.s3 import checksums as s3_checksums
 from transfer.errors import UsageError
 

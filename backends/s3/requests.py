@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backends.marks import MARK
 from backends.s3 import checksums as s3_checksums
 from transfer.content_types import content_type_of
 from transfer.errors import BadKeyError
@@ -54,7 +55,7 @@ class S3Requests:
         if size is not None:
             headers["Content-Length"] = str(size)
         if intent.no_clobber:
-            headers["If-None-Match"] = "*"
+            headers |= {"If-None-Match": "*", f"x-amz-meta-{MARK}": intent.nonce}
         headers |= s3_checksums.header(checksum)
         return self.sign(credentials, "PUT", key, {}, headers, lifetime=lifetime)
 

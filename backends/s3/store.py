@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from backends.error_documents import refused_overwrite
-from backends.presigned import RemoteObject, bind, send_signed
+from backends.presigned import RemoteObject, arrived_before, bind, send_signed
 from backends.s3 import checksums as s3_checksums
 from backends.s3.access import access_by_settings
 from backends.s3.batches import S3Batches
@@ -27,7 +27,7 @@ from backends.s3.presigner import S3Presigner, check_extra_args
 from backends.s3.requests import LIFETIME
 from backends.server_copies import origin_place
 from backends.spool import at_hand
-from transfer.errors import RejectedError, SourceChangedError, UnsupportedError
+from transfer.errors import ExistsError, RejectedError, SourceChangedError, UnsupportedError
 from transfer.keys import check_text
 from transfer.model import ObjectInfo, Page, Traits
 from transfer.sizes import GIB, MIB
@@ -129,7 +129,11 @@ class S3Store(S3Bucket):
         if copied is not None:
             return copied
         async with at_hand(source) as near:
-            return await self._put_checked(key, near, intent, tally)
+            try:
+                return await self._put_checked(key, near, intent, tally)
+            except ExistsError as error:
+                found = await self.find_own(key, intent.nonce, error)
+                return await arrived_before(found, near, tally, error)
 
     async def _put_checked(
         self, key: str, source: Source, intent: Intent, tally: Tally

@@ -157,6 +157,28 @@ async def test_run_survives_all_of_it(front, azurite, environ, tmp_path, room):
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
 
 
+@pytest.mark.parametrize("operation", ["Put Blob", "Put Block List"])
+async def test_what_we_have_stored_ourselves_is_no_blob_of_somebody_else(  # noqa: PLR0917 - fixtures
+    front, azurite, environ, tmp_path, room, operation
+):
+    """The answer was lost, and asked again the service refuses to replace what is there."""
+    size = 9000 if operation == "Put Blob" else 900_000
+    source = tmp_path / "file"
+    source.write_bytes(content(size))
+    front.faults[operation] = [LOST]
+    sizes = {
+        "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": "300000",
+        "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": "500000",
+    }
+    settings, once = Settings.from_env(environ | sizes), Options(no_clobber=True)
+    async with Engine(settings) as engine:
+        report = await engine.push(source, f"{azurite.url}/{room}file", options=once)
+        assert report.done[0].size == size
+        assert not any(front.faults.values())
+        with pytest.raises(ExistsError):
+            await engine.push(source, f"{azurite.url}/{room}file", options=once)
+
+
 # --- copies that the service makes
 
 

@@ -12,8 +12,8 @@ import pytest
 from backends.s3 import parts as s3_parts
 from tests.faults.harness import AWS, BUCKET, ChaosProxy, StrictStore, lies, network
 from tests.faults.harness.by_hand import Message, begun, send
-from transfer.engine import Engine
-from transfer.errors import CredentialsError, IntegrityError, UploadGoneError
+from transfer.engine import Engine, Options
+from transfer.errors import CredentialsError, ExistsError, IntegrityError, UploadGoneError
 from transfer.model import Intent, Part, Span
 from transfer.registry import locate
 from transfer.settings import Settings
@@ -207,3 +207,22 @@ async def test_an_upload_that_is_gone_is_not_called_a_success(store, engine_for,
             await engine.push(source, TARGET)
     assert store.objects["a"].data == bytes(SIZE)
     assert store.open_uploads == []
+
+
+@pytest.mark.parametrize("checksum", ["auto", "none"])
+@pytest.mark.parametrize("operation", ["PutObject", "CompleteMultipartUpload"])
+async def test_what_we_have_stored_ourselves_is_no_object_of_somebody_else(
+    store, engine_for, source, operation, checksum
+):
+    """The answer was lost, and asked again the store refuses to replace what is there."""
+    size = PART // 2 if operation == "PutObject" else SIZE
+    os.truncate(source, size)
+    store.lies.add(operation, lies.lose_answer(), nth=1)
+    once = Options(no_clobber=True)
+    async with engine_for(store, s3_checksum=checksum) as engine:
+        report = await engine.push(source, TARGET, options=once)
+        assert store.count(operation) >= 1
+        assert report.done[0].size == size
+        with pytest.raises(ExistsError):
+            await engine.push(source, TARGET, options=once)
+    assert store.objects["a"].data == source.read_bytes()

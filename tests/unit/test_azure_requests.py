@@ -51,6 +51,7 @@ def test_put_says_all_that_a_blob_is_given():
     assert put_headers("a.json", intent) == {
         "x-ms-blob-type": "BlockBlob",
         "x-ms-meta-run_id": "7",
+        "x-ms-meta-transfer_upload": intent.nonce,
         "x-ms-blob-content-type": "application/json",
         "If-None-Match": "*",
         "Content-MD5": checksum.base64,

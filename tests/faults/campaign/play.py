@@ -14,7 +14,7 @@ from unittest.mock import patch
 import anyio
 
 from backends import partial_file
-from backends.presigned import MARK_LENGTH
+from backends.marks import MARK_LENGTH
 from backends.s3.parts import S3Parts
 from tests.faults.campaign import invariants
 from tests.faults.campaign.menu import LIES, network_fault
