@@ -73,8 +73,8 @@ class PartialFile:
         """Where the receipts are."""
         return self.path.with_name(f".transfer-{self.id}.receipts")
 
-    def create(self, size: int, *, no_clobber: bool) -> None:
-        """Make the file with its full length and room for it, and the folders above it."""
+    def create(self, size: int, *, no_clobber: bool, with_room: bool) -> None:
+        """Make the file with its full length, perhaps with room for it, and the folders above."""
         make_folders(self.path.parent, durable=self.durable)
         if self.path.is_dir():
             raise LocalError(f"cannot write {self.path}: it is a folder", hint="name a file in it")
@@ -84,7 +84,7 @@ class PartialFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(self.temporary, flags, permissions_until_shown(mode_of(self.path)))
         try:
-            reserve(fd, size)
+            (reserve if with_room else os.ftruncate)(fd, size)
         except OSError:
             self.remove()
             raise
@@ -229,7 +229,7 @@ class PartialFile:
             raise DiskFullError(
                 f"cannot write {self.path}: it needs {format_size(size)}, {format_size(free)} are"
                 " free",
-                hint="free some space and run it again",
+                hint="free some space and run it again; `transfer ps` shows what others keep",
             )
 
     def _gone(self) -> UploadGoneError:

@@ -73,6 +73,10 @@ class FileDone:
     checksum: str | None = None
 
 
+# Why a file is left alone that would be copied if that were not only asked.
+DRY_RUN = "dry run"
+
+
 @dataclass(frozen=True, slots=True)
 class FileSkipped:
     """A file was left alone, and why."""

@@ -77,6 +77,11 @@ def parse(text: str, style_of: Callable[[str], Style]) -> Location:
     """
     if not text or "\0" in text:
         raise UsageError(f"{text!r} is neither a URL nor a path")
+    if text == "-":
+        raise UsageError(
+            "- would be standard input or output, which cannot be read again",
+            hint="name a file; one that is called so is ./-",
+        )
     match = _SCHEME.match(text)
     if match is None:
         return _path(text)

@@ -132,7 +132,8 @@ class Intent:
     names this one intention: asked again with it, a store need not open twice.
     `owner` says who will be at it, to whoever asks; `take_over` takes an upload
     from an owner that is alive. `must_verify`: what cannot be compared with what the
-    store has then is of no use.
+    store has then is of no use. `may_have_holes`: it is copied from a file on this
+    machine, whose holes take no room.
     """
 
     size: int | None
@@ -146,6 +147,7 @@ class Intent:
     owner: str = ""
     take_over: bool = False
     must_verify: bool = False
+    may_have_holes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

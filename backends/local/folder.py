@@ -53,13 +53,15 @@ class LocalFolder:
     def target_of(self, key: str) -> Path:
         """Return the file that is written for a key.
 
-        A link there is replaced, not what it leads to, unless that is no file: so is
-        /dev/stdout. Raises LocalError for what is there and no file: it would be gone.
+        A link there is replaced, not what it leads to, unless that is no file, or what a
+        process has open: /dev/stdout. Raises LocalError for these: they would be gone.
         """
         path = self.path_of(key)
         mode = mode_of(path)
         if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise LocalError(f"{path} is not a regular file: it is not replaced")
+        if mode is not None and path.is_symlink() and str(path.readlink()).startswith("/proc/"):
+            raise LocalError(f"{path} is what a process has open: it is not replaced")
         return path
 
     def _refuse_links(self, key: str) -> None:

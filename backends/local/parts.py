@@ -68,7 +68,12 @@ class LocalParts:
             raise UnsupportedError("a part has no offset in a file before the size is known")
         part_size = intent.part_size or max(1, intent.size)
         upload = Upload(key, secrets.token_hex(16), intent.size, part_size)
-        create = partial(PartialFile.create, size=intent.size, no_clobber=intent.no_clobber)
+        create = partial(
+            PartialFile.create,
+            size=intent.size,
+            no_clobber=intent.no_clobber,
+            with_room=not intent.may_have_holes,
+        )
         await self._run("write", upload, create)
         return upload
 

@@ -15,7 +15,7 @@ from backends.s3.copies import S3Copies
 from backends.s3.errors import error_of_answer
 from backends.s3.presigner import S3Presigner
 from backends.s3.requests import CHECKSUM_MODE
-from transfer.errors import TransferError, UnavailableError
+from transfer.errors import NotFoundError, TransferError, UnavailableError
 from transfer.model import ObjectInfo
 
 if TYPE_CHECKING:
@@ -54,7 +54,11 @@ class S3Bucket:
     async def head(self, key: str) -> tuple[ObjectInfo, Mapping[str, str]]:
         """HeadObject, with the metadata."""
         what = f"look at {self.url}/{key}"
-        answer = await self.control.ask(what, "HEAD", key, headers=CHECKSUM_MODE)
+        try:
+            answer = await self.control.ask(what, "HEAD", key, headers=CHECKSUM_MODE)
+        except NotFoundError:
+            # The answer to a HEAD has no body that would say so.
+            raise NotFoundError(f"{self.url}/{key} does not exist") from None
         said = answer.headers
         length = said.get("content-length", "")
         if not length.isdecimal():

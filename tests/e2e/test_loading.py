@@ -11,7 +11,7 @@ from tests.support.servers import clean_environment
 
 # What even a local copy is made with: the loop, retries, checksums, the wire, and the journal.
 ENGINE = {"anyio", "crc32c", "httptools", "platformdirs", "tenacity", "typing_extensions"}
-LOCAL = ("backends.local", "backends.partial_file")
+LOCAL = ("backends.linux", "backends.local", "backends.partial_file")
 # Of the standard library, what takes longest to load.
 SLOW = {"argparse", "asyncio", "email", "http", "importlib.metadata", "logging", "ssl", "tempfile"}
 

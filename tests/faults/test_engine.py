@@ -34,7 +34,7 @@ from transfer.errors import (
     UnsupportedError,
     UsageError,
 )
-from transfer.events import FileDone, Retrying
+from transfer.events import DRY_RUN, FileDone, Retrying
 from transfer.settings import Settings
 from transfer.sizes import MIB
 
@@ -410,6 +410,26 @@ async def test_nor_does_it_matter_how_many_are_listed_ahead(memory, tmp_path, mo
             await engine.push(f"{tree}/", "memory://bucket/a/", options=options, on_event=stop)
 
 
+async def test_a_dry_run_looks_at_what_is_there_where_that_decides(tmp_path):
+    tree, there = make_tree(tmp_path / "tree", 6, 3), tmp_path / "there"
+    names = sorted(contents(tree))
+    async with Engine(SETTINGS) as engine:
+        await engine.run(f"{tree}/", f"{there}/")
+        for name in names[:2]:
+            (there / name).unlink()
+        left = contents(there)
+        skipping = Options(skip_existing=True, dry_run=True)
+        report = await engine.run(f"{tree}/", f"{there}/", options=skipping)
+        would = sorted(skip.target for skip in report.skipped if skip.reason == DRY_RUN)
+        assert would == [str(there / name) for name in names[:2]]
+        assert (len(report.skipped), report.failed) == (6, [])
+        refusing = Options(no_clobber=True, dry_run=True)
+        report = await engine.run(f"{tree}/", f"{there}/", options=refusing)
+        assert [type(failure.error) for failure in report.failed] == [ExistsError] * 4
+        assert len(report.skipped) == 2
+    assert contents(there) == left
+
+
 async def test_metadata_is_refused_where_it_would_be_lost(source, tmp_path):
     async with Engine(SETTINGS) as engine:
         with pytest.raises(UsageError, match="can have no metadata"):
@@ -424,6 +444,30 @@ def test_without_a_loop_of_ones_own(source, tmp_path):
     assert back.read_bytes() == source.read_bytes()
     with pytest.raises(NotFoundError):
         transfer.push(tmp_path / "nothing", str(there), settings=SETTINGS)
+
+
+async def test_what_a_process_has_open_is_not_replaced(tmp_path):
+    """So is /dev/stdout a link, even where it leads to a file."""
+    (tmp_path / "a").write_bytes(b"new")
+    (tmp_path / "output").write_bytes(b"old")
+    with (tmp_path / "output").open("rb") as output:
+        (tmp_path / "stdout").symlink_to(f"/proc/self/fd/{output.fileno()}")
+        async with Engine(SETTINGS) as engine:
+            with pytest.raises(LocalError, match="has open"):
+                await engine.push(tmp_path / "a", tmp_path / "stdout")
+    assert (tmp_path / "stdout").is_symlink()
+    assert (tmp_path / "output").read_bytes() == b"old"
+
+
+async def test_a_copy_of_a_file_with_holes_takes_no_more_room(tmp_path):
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(20 * MIB)
+        file.seek(9 * MIB)
+        file.write(b"x")
+    async with Engine(SETTINGS) as engine:
+        await engine.push(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
+    assert (tmp_path / "b").stat().st_blocks * 512 < 2 * MIB
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: socket.socket(socket.AF_UNIX).bind(path)])

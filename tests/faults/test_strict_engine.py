@@ -13,7 +13,13 @@ from backends.s3 import parts as s3_parts
 from tests.faults.harness import AWS, BUCKET, ChaosProxy, StrictStore, lies, network
 from tests.faults.harness.by_hand import Message, begun, send
 from transfer.engine import Engine, Options
-from transfer.errors import CredentialsError, ExistsError, IntegrityError, UploadGoneError
+from transfer.errors import (
+    CredentialsError,
+    ExistsError,
+    IntegrityError,
+    NotFoundError,
+    UploadGoneError,
+)
 from transfer.model import Intent, Part, Span
 from transfer.registry import locate
 from transfer.settings import Settings
@@ -207,6 +213,12 @@ async def test_an_upload_that_is_gone_is_not_called_a_success(store, engine_for,
             await engine.push(source, TARGET)
     assert store.objects["a"].data == bytes(SIZE)
     assert store.open_uploads == []
+
+
+async def test_what_is_not_there_is_said_in_words(store, engine_for, tmp_path):
+    async with engine_for(store) as engine:
+        with pytest.raises(NotFoundError, match=f"s3://{BUCKET}/none does not exist"):
+            await engine.pull(f"s3://{BUCKET}/none", tmp_path / "none")
 
 
 @pytest.mark.parametrize("checksum", ["auto", "none"])

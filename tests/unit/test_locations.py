@@ -87,6 +87,7 @@ def test_paths_that_can_only_be_folders(text: str):
         "http://host/a?b",
         "http://host/a#b",
         "http:/a?b",
+        "-",
     ],
 )
 def test_what_cannot_be_read_is_a_usage_error(text: str):

@@ -35,7 +35,7 @@ _HEAD = ("ID", "STATE", "DONE", "BYTES", "AGE", "SOURCE -> TARGET")
 
 def list_unfinished(*, as_json: bool) -> int:
     """Show all records, the oldest first."""
-    left = sorted(_all_left(), key=lambda item: item.record.created)
+    left = sorted(_all_left(), key=lambda item: (item.record.created, item.record.id))
     if not left:
         tell("nothing is unfinished")
     elif as_json:

@@ -54,6 +54,11 @@ class Destination:
     store: Store
     prefix: str = ""
 
+    @property
+    def shown(self) -> str:
+        """Where that is, as people write it."""
+        return f"{self.store.url}/{self.prefix}".rstrip("/")
+
     def inner(self, key: str) -> str:
         """Return the store's key for one of ours."""
         return self.prefix + key

@@ -155,7 +155,7 @@ async def _announce(coordinator: Coordinator, port: int) -> None:
     # What listens everywhere is reached by its name.
     host = socket.gethostname() if options.host in {"0.0.0.0", "::"} else options.host  # noqa: S104
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    _LOG.info("serving %s", coordinator.destination.store.url)
+    _LOG.info("serving %s", coordinator.destination.shown)
     address = (options.public_url or f"{scheme}://{place}").rstrip("/")
     _LOG.info(
         "clients use transfer+%s/KEY, MLflow's use mlflow-artifacts://%s/PATH",

@@ -42,6 +42,11 @@ class Options:
     dry_run: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def looks_first(self) -> bool:
+        """Whether what is at the target decides what becomes of a file."""
+        return self.skip_existing or self.no_clobber
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -31,9 +31,7 @@ from transfer.engine.transfer import FileTransfer
 from transfer.engine.turns import Turns
 from transfer.errors import InterruptedTransferError, TransferError, UsageError
 from transfer.events import (
-    Event as RunEvent,
-)
-from transfer.events import (
+    DRY_RUN,
     FileDone,
     FileFailed,
     FileSkipped,
@@ -41,6 +39,9 @@ from transfer.events import (
     Notice,
     PartRaised,
     Progress,
+)
+from transfer.events import (
+    Event as RunEvent,
 )
 from transfer.journal import Journal
 from transfer.machine import Failed, Machine, Put, Send
@@ -222,8 +223,8 @@ class Run:
         if item.error is not None:
             self._failed(item, item.error)
             return
-        if self._options.dry_run:
-            self._skipped(item, "dry run")
+        if self._options.dry_run and not self._options.looks_first:
+            self._skipped(item, DRY_RUN)
             return
         while self._batches.full or not self._scheduler.has_room:
             await self._bell.wait()
@@ -264,7 +265,7 @@ class Run:
         self._bell.ring()
 
     def _plan(self, item: Item, source: Store, target: Store) -> Plan:
-        if self._options.compare_only:
+        if self._options.compare_only or self._options.dry_run:
             return Plan(item.info.size)
         former = partial(self._keeper.former_part_size, item)
         connections = planned_for(self._pacer.bounds)

@@ -26,7 +26,7 @@ from transfer.errors import (
     TakenOverError,
     TransferError,
 )
-from transfer.events import FileDone, FileProgress, FileSkipped, Resumed, Retrying
+from transfer.events import DRY_RUN, FileDone, FileProgress, FileSkipped, Resumed, Retrying
 from transfer.machine import (
     Abort,
     Aborted,
@@ -162,7 +162,7 @@ class FileTransfer(Job):
         """Return what came of it; raises IntegrityError if the content is not what it must be."""
         source, target = str(self.item.source), str(self.item.target)
         size = self.machine.plan.size
-        if self._there:
+        if self._there or self._options.dry_run:
             return FileSkipped(source, target, size, self._reason())
         info = self.machine.info
         evidence = Evidence(
@@ -189,6 +189,8 @@ class FileTransfer(Job):
         )
 
     def _reason(self) -> str:
+        if not self._there:
+            return DRY_RUN
         if self._options.compare_only or self._by_content:
             return "it is there, with the same content"
         return "it is there, with the same size, not older"
@@ -217,6 +219,8 @@ class FileTransfer(Job):
             return await self._compare()
         if (found := await self._found_there()) is not None:
             return found
+        if self._options.dry_run:
+            return self.item.info
         opened = await self._open()
         intent = self._intent(None)
         source = opened.source(Span(0, intent.size or 0))
@@ -324,7 +328,7 @@ class FileTransfer(Job):
     async def _found_there(self) -> ObjectInfo | None:
         """Return what is at the target already, if that is to be left alone."""
         options = self._options
-        if not (options.skip_existing or options.no_clobber):
+        if not options.looks_first:
             return None
         try:
             found = await self._try("stat", partial(self._target.stat, self.item.target.key))
@@ -380,6 +384,7 @@ class FileTransfer(Job):
             owner=str(self._keeper.owner),
             take_over=self._keeper.take_over,
             must_verify=self._options.require_verified,
+            may_have_holes=self._source.traits.local,
         )
 
     def _tally(self, checked_by: Algorithm | None) -> Tally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transfer.events import FileSkipped, Progress
+from transfer.events import DRY_RUN, FileSkipped, Progress
 from transfer.sinks.escaping import visible
 from transfer.sinks.overview import Overview
 from transfer.sinks.wording import (
@@ -80,7 +80,7 @@ class DryRun:
 
     def __call__(self, event: Event) -> None:
         """List a file, or say what is wrong with it."""
-        if isinstance(event, FileSkipped):
+        if isinstance(event, FileSkipped) and event.reason == DRY_RUN:
             self._files += 1
             self._bytes += event.size
             self._out(visible(f"{event.source} -> {event.target} ({brief_size(event.size)})"))

@@ -147,8 +147,8 @@ def _start_of_a_range_ignored() -> list[tuple[Any, str, Any]]:
 
 
 def _written_in_place() -> list[tuple[Any, str, Any]]:
-    def create(self: PartialFile, size: int, *, no_clobber: bool) -> None:
-        del no_clobber
+    def create(self: PartialFile, size: int, *, no_clobber: bool, with_room: bool) -> None:
+        del no_clobber, with_room
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o666)
         os.ftruncate(fd, size)
         os.close(fd)
