@@ -50,6 +50,11 @@ def temporary_name(name: str) -> str:
     return f".transfer-{name}.partial"
 
 
+def aside_name(name: str, nonce: str) -> str:
+    """Return where an old file waits while a new one takes its name; never taken for a leftover."""
+    return f"{name[:200]}.before-{nonce[:8]}"
+
+
 @dataclass(frozen=True, slots=True)
 class PartialFile:
     """The unfinished file of one upload; `path` is what it will be."""

@@ -97,11 +97,13 @@ class Connection:
             _, lines = await self._client.command(command, codes or ("2xx",))
         return lines
 
-    async def works(self, command: str) -> bool:
-        """Send a command; tell whether its reply is positive."""
+    async def works(self, command: str, *codes: str) -> bool:
+        """Send a command; tell whether its reply is positive. One that ends all is an error."""
         try:
-            await self.ask(command)
-        except aioftp.StatusCodeError:
+            await self.ask(command, *codes)
+        except aioftp.StatusCodeError as error:
+            if error.received_codes[-1].matches("421"):
+                raise
             return False
         return True
 

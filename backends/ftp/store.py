@@ -27,6 +27,7 @@ from backends.ftp.bytes import (
 )
 from backends.ftp.connections import LIBRARY_ERRORS, ftp_errors, open_connections
 from backends.ftp.folders import FtpFolders
+from backends.ftp.publishing import Names, Publisher, names_of
 from backends.ftp.replies import parse_facts, parse_hash, seconds_of
 from backends.partial_file import is_ours
 from backends.remote_file import RemoteFile
@@ -39,7 +40,6 @@ from transfer.errors import (
     IntegrityError,
     NotFoundError,
     SourceChangedError,
-    StoreError,
     TransferError,
 )
 from transfer.keys import check_key
@@ -88,6 +88,7 @@ class FtpStore:
         self._left: dict[str, bool] = {}
         self._ranges: bool | None = None if connections.features.ranges else False
         self._folders = FtpFolders(authority, connections)
+        self._publisher = Publisher(authority.path_of, self._is_there)
         self._walks = RemoteWalks(self._folders.entries)
         self.leftovers = Leftovers(self._unfinished, self._remove_unfinished)
 
@@ -123,27 +124,28 @@ class FtpStore:
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Store a file under a temporary name, compare, rename it."""
         self._path_of(key)
-        temporary = f"{key[: key.rfind('/') + 1]}.transfer-{intent.nonce}.partial"
+        names = names_of(key, intent.nonce)
         try:
             with ftp_errors(f"write {self.url}/{key}"):
-                return await self._put(key, temporary, source, intent, tally)
+                found = await self._put(names, source, intent, tally)
         except BaseException as error:
-            await self._discard(temporary)
-            if temporary in self._left:
-                left = f"{self.url}/{temporary} may be left of it"
+            await self._discard(names)
+            if left := self._what_is_left(names):
                 if isinstance(error, TransferError):
                     error.add_hint(left)
                 else:
                     self._notify(f"the upload of {self.url}/{key} was stopped: {left}")
             raise
+        if left := self._what_is_left(names):
+            self._notify(f"{self.url}/{key} is written: {left}")
+        return found
 
-    async def _put(
-        self, key: str, temporary: str, source: Source, intent: Intent, tally: Tally
-    ) -> ObjectInfo:
+    async def _put(self, names: Names, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
+        key, temporary = names.key, names.temporary
         path, unfinished = self._authority.path_of(key), self._authority.path_of(temporary)
         async with self._connections.connection() as connection:
             if intent.no_clobber:
-                await self._refuse(connection, key, path)
+                await self._refuse(connection, key)
             await self._folders.make(connection, path.rpartition("/")[0])
             self._left[temporary] = True
             try:
@@ -152,12 +154,20 @@ class FtpStore:
                 self._left[temporary] = not await connection.settle()
             if differ(tally.checksum, intent.checksum):
                 raise IntegrityError(f"{self.url}/{key}: other bytes than were expected")
-            if intent.no_clobber:
-                await self._refuse(connection, key, path)
-            await self._publish(connection, unfinished, path)
+            await self._publish(connection, names, no_clobber=intent.no_clobber)
             del self._left[temporary]
             found = await self._stat(connection, key, path)
         return replace(found, checksum=tally.checksum if proved else None)
+
+    async def _publish(self, connection: Connection, names: Names, *, no_clobber: bool) -> None:
+        if no_clobber:
+            await self._refuse(connection, names.key)
+        try:
+            await self._publisher.publish(connection, names, no_clobber=no_clobber)
+        except aioftp.StatusCodeError:
+            if no_clobber:
+                await self._refuse(connection, names.key)
+            raise
 
     async def delete(self, key: str) -> None:
         """DELE; folders stay."""
@@ -247,14 +257,14 @@ class FtpStore:
                 hint="transfer it again when nothing writes to it",
             )
 
-    async def _refuse(self, connection: Connection, key: str, path: str) -> None:
+    async def _refuse(self, connection: Connection, key: str) -> None:
         """Raise ExistsError if there is something; FTP cannot do better than to look."""
-        if await self._is_there(connection, key, path):
+        if await self._is_there(connection, key):
             raise ExistsError(f"{self.url}/{key} exists")
 
-    async def _is_there(self, connection: Connection, key: str, path: str) -> bool:
+    async def _is_there(self, connection: Connection, key: str) -> bool:
         try:
-            await self._stat(connection, key, path)
+            await self._stat(connection, key, self._authority.path_of(key))
         except aioftp.StatusCodeError as error:
             if any(code.matches("550") or code.matches("450") for code in error.received_codes):
                 return False
@@ -291,58 +301,43 @@ class FtpStore:
             raise DamagedInTransitError(f"{temporary}: the server has other bytes than were sent")
         return True
 
-    async def _publish(self, connection: Connection, temporary: str, path: str) -> None:
-        """Rename; where the server does not replace, the old file steps aside, and back."""
-        await connection.ask(f"RNFR {temporary}", "350")
-        try:
-            await connection.ask(f"RNTO {path}")
-        except aioftp.StatusCodeError:
-            await self._refuse_folder(connection, path)
-            aside = f"{temporary.rpartition('/')[0]}/.transfer-{temporary[-40:-8][::-1]}.partial"
-            if not await _rename(connection, path, aside):
-                raise
-            if not await _rename(connection, temporary, path):
-                await _rename(connection, aside, path)
-                raise
-            await connection.works(f"DELE {aside}")
+    async def _discard(self, names: Names) -> None:
+        """Put back and take away what can be, as far as the server is reached in a moment.
 
-    async def _refuse_folder(self, connection: Connection, path: str) -> None:
-        if await connection.works(f"CWD {path}"):
-            raise StoreError(f"cannot write {path}: it is a folder", hint="name a file in it")
-
-    async def _discard(self, temporary: str) -> None:
-        """Take away what is unfinished, as far as the server can be reached in a moment.
-
-        What may stay is remembered. It has a name that is never listed, and the next
-        attempt replaces it.
+        What may stay is remembered. What is unfinished has a name that is never listed,
+        and the next attempt replaces it.
         """
-        if temporary not in self._left:
+        temporary = names.temporary
+        if not self._what_is_left(names):
             return
         with (
             anyio.move_on_after(_TO_CLEAN_UP, shield=True),
             suppress(TransferError, *LIBRARY_ERRORS),
         ):
-            writing = self._left[temporary]
+            writing = self._left.get(temporary, False)
             if writing:
                 await anyio.sleep(_PAUSE)
             async with self._connections.connection() as connection:
+                await self._publisher.settle(connection, names)
                 if await self._removed(connection, temporary) and not writing:
-                    del self._left[temporary]
+                    self._left.pop(temporary, None)
 
     async def _removed(self, connection: Connection, temporary: str) -> bool:
-        path = self._authority.path_of(temporary)
-        if await connection.works(f"DELE {path}"):
+        if await connection.works(f"DELE {self._authority.path_of(temporary)}"):
             return True
-        return not await self._is_there(connection, temporary, path)
+        return not await self._is_there(connection, temporary)
 
-
-async def _rename(connection: Connection, old: str, new: str) -> bool:
-    try:
-        await connection.ask(f"RNFR {old}", "350")
-        await connection.ask(f"RNTO {new}")
-    except aioftp.StatusCodeError:
-        return False
-    return True
+    def _what_is_left(self, names: Names) -> str:
+        """Say what may be left of an upload, in words for a person; nothing if all is clean."""
+        left = []
+        if names.temporary in self._left:
+            left.append(f"{self.url}/{names.temporary} may be left of it")
+        if self._publisher.has_aside(names):
+            left.append(
+                f"the file that it replaces may be left as {self.url}/{names.aside}: rename it back"
+                " if the new one is not there, remove it if it is"
+            )
+        return "; ".join(left)
 
 
 def info_of(key: str, size: int, modified: str | None) -> ObjectInfo:

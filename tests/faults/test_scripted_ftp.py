@@ -1,0 +1,119 @@
+"""FTP servers that do what no real one can be told to do: a fake, in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from backends.partial_file import is_ours
+from tests.conformance.suite import get
+from tests.support.scripted_ftp import scripted_ftp
+from transfer.errors import ConnectionLostError, ExistsError
+from transfer.model import Intent
+from transfer.registry import locate, open_folder
+from transfer.settings import Settings
+from transfer.sources import BytesSource
+from transfer.store import Context
+from transfer.tally import Tally
+
+ENVIRON = {"TRANSFER_CONNECT_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+NONCE = "0123456789abcdef" * 2
+ASIDE = "/a.before-01234567"
+
+
+def opened(server, notices=None):
+    """Open the store at the root of a server."""
+    notify = (notices if notices is not None else []).append
+    context = Context(Settings.from_env(ENVIRON), None, False, notify)
+    return open_folder(locate(server.url), context)[0]
+
+
+async def put_again(store, key, data, **intent):
+    """Store bytes as each attempt of one upload does."""
+    wanted = Intent(len(data), nonce=NONCE, **intent)
+    return await store.put(key, BytesSource(data), wanted, Tally())
+
+
+# --- a name that is taken, where a rename does not replace
+
+
+async def test_a_file_is_replaced_and_nothing_stays_beside_it():
+    notices = []
+    async with scripted_ftp() as server, opened(server, notices) as store:
+        server.files["/a"] = b"old"
+        await put_again(store, "a", b"new")
+        assert server.files == {"/a": b"new"}
+    assert notices == []
+
+
+async def test_what_stepped_aside_is_put_back_on_another_connection():
+    async with scripted_ftp() as server, opened(server) as store:
+        server.files["/a"] = b"old"
+        server.cuts = {f"RNTO {ASIDE}"}
+        with pytest.raises(ConnectionLostError) as caught:
+            await put_again(store, "a", b"new")
+        assert server.files == {"/a": b"old"}
+        assert "left" not in str(caught.value)
+        server.cuts.clear()
+        await put_again(store, "a", b"new")
+        assert server.files == {"/a": b"new"}
+
+
+async def test_what_waits_aside_is_named_and_taken_away_after_success():
+    async with scripted_ftp() as server, opened(server) as store:
+        server.files["/a"] = b"old"
+        server.cuts = {f"RNTO {ASIDE}"}
+
+        class Failing(BytesSource):
+            """The server goes down as soon as it has the bytes."""
+
+            async def pour(self, sink, tally):
+                await super().pour(sink, tally)
+                server.down = True
+
+        with pytest.raises(ConnectionLostError, match=rf"{ASIDE}: rename it back"):
+            await store.put("a", Failing(b"new"), Intent(3, nonce=NONCE), Tally())
+        assert server.files[ASIDE] == b"old"
+        assert not is_ours(ASIDE[1:])
+        server.cuts, server.down = set(), False
+        await put_again(store, "a", b"new")
+        assert server.files == {"/a": b"new"}
+
+
+async def test_an_answer_that_is_lost_leaves_the_new_file_alone():
+    async with scripted_ftp() as server, opened(server) as store:
+        server.files["/a"] = b"old"
+        server.cuts = {"RNTO /a"}
+        with pytest.raises(ConnectionLostError):
+            await put_again(store, "a", b"new")
+        assert server.files == {"/a": b"new"}
+        server.cuts.clear()
+        await put_again(store, "a", b"newer")
+        assert server.files == {"/a": b"newer"}
+
+
+async def test_an_old_file_that_cannot_be_taken_away_is_told():
+    notices = []
+    async with scripted_ftp() as server, opened(server, notices) as store:
+        server.files["/a"] = b"old"
+        server.replies[f"DELE {ASIDE}"] = ["550 denied"]
+        await put_again(store, "a", b"new")
+        assert await get(store, "a") == b"new"
+    [notice] = notices
+    assert ASIDE in notice
+
+
+async def test_no_old_file_steps_aside_for_one_that_must_not_replace():
+    async with scripted_ftp() as server, opened(server) as store:
+
+        class Slower(BytesSource):
+            """Somebody else makes the file meanwhile, unseen until it is to be replaced."""
+
+            async def pour(self, sink, tally):
+                await super().pour(sink, tally)
+                server.replies["SIZE /a"] = ["550 no such file", "213 3"]
+                server.files["/a"] = b"old"
+
+        intent = Intent(3, nonce=NONCE, no_clobber=True)
+        with pytest.raises(ExistsError):
+            await store.put("a", Slower(b"new"), intent, Tally())
+        assert server.files == {"/a": b"old"}
