@@ -131,11 +131,14 @@ class Connection:
         finally:
             _cut(writer)
 
-    async def finish(self, stream: DataConnectionThrottleStreamIO) -> None:
-        """Close a data connection whose bytes are all through; the server must agree."""
+    async def finish(self, stream: DataConnectionThrottleStreamIO) -> list[str]:
+        """Close a data connection whose bytes are all through; return what the server says to it.
+
+        It must agree.
+        """
         with anyio.fail_after(self._patience):
             await _shut(stream.writer)
-            await self._end("2xx")
+            return await self._end("2xx")
 
     async def verdict(self, stream: DataConnectionThrottleStreamIO) -> None:
         """Read why the server has cut a data connection; raises that, if it says so."""
@@ -159,14 +162,15 @@ class Connection:
                 await self._end("2xx", "4xx", "5xx")
         return not self._owed
 
-    async def _end(self, *codes: str) -> None:
-        """Read the reply that ends a transfer, which must have one of the codes."""
+    async def _end(self, *codes: str) -> list[str]:
+        """Return the reply that ends a transfer, which must have one of the codes."""
         try:
-            await self._client.command(None, codes, "1xx")
+            _, lines = await self._client.command(None, codes, "1xx")
         except aioftp.StatusCodeError:
             self._owed = False
             raise
         self._owed = False
+        return lines
 
     async def alive(self) -> bool:
         """Tell whether it can be used again."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import aioftp
 
 from backends.ftp.connections import ftp_errors
-from backends.ftp.replies import Listed, parse_facts, parse_line, seconds_of
+from backends.ftp.replies import Listed, is_denial, parse_facts, parse_line, seconds_of
 from backends.remote_walk import Entry
+from transfer.errors import AccessError
 from transfer.model import ObjectInfo
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # How many folders are known to be there without asking.
 _REMEMBERED = 10_000
+# What vsftpd says, with 226, after an empty listing of a folder that it may not read.
+_UNREAD = "failed to open directory"
 
 
 class FtpFolders:
@@ -46,8 +49,7 @@ class FtpFolders:
         folder = self._authority.path_of(prefix).rstrip("/") or "/"
         with ftp_errors(f"list {self._authority.url}/{prefix}"):
             async with self._connections.connection() as connection:
-                # A path in the command may be taken for a pattern, or for options.
-                if not await connection.works(f"CWD {folder}"):
+                if not await self._enter(connection, folder):
                     return []
                 found = await self._listed(connection)
                 return [
@@ -55,6 +57,34 @@ class FtpFolders:
                     for listed in found
                     if (entry := await _entry(connection, folder, prefix, listed)) is not None
                 ]
+
+    async def _enter(self, connection: Connection, folder: str) -> bool:
+        """Make a folder the current one; tell whether it is there.
+
+        A path in the command that lists may be taken for a pattern, or for options.
+        """
+        try:
+            await connection.ask(f"CWD {folder}")
+        except aioftp.StatusCodeError as error:
+            if not error.received_codes[-1].matches("550") or is_denial(error.info, folder):
+                raise
+            if await self._is_there(connection, folder):
+                raise AccessError(
+                    f"cannot enter {folder}: the server says 550 to a folder that it lists",
+                    hint="check the permissions on the server",
+                ) from error
+            return False
+        return True
+
+    async def _is_there(self, connection: Connection, folder: str) -> bool:
+        """Tell whether a folder that cannot be entered is there: the one above it lists it."""
+        above, _, name = folder.rpartition("/")
+        if not name:
+            return True
+        if not await self._enter(connection, above or "/"):
+            return False
+        found = await self._listed(connection)
+        return any(listed.name == name and listed.kind == "folder" for listed in found)
 
     async def _listed(self, connection: Connection) -> list[Listed]:
         if self._connections.features.machine_lists:
@@ -71,9 +101,13 @@ async def _lines(
 ) -> list[Listed]:
     async with connection.data(command) as stream:
         data = await stream.reader.read()
-        await connection.finish(stream)
+        said = await connection.finish(stream)
+    if not data and _UNREAD in " ".join(said):
+        raise AccessError(
+            f"the server says {_UNREAD!r}", hint="check the permissions on the server"
+        )
     lines = data.decode("utf-8", "surrogateescape").split("\n")
-    return [found for line in lines if (found := parse(line)) is not None]
+    return [found for line in lines if line.strip() and (found := parse(line)) is not None]
 
 
 async def _entry(connection: Connection, folder: str, prefix: str, listed: Listed) -> Entry | None:
@@ -85,10 +119,20 @@ async def _entry(connection: Connection, folder: str, prefix: str, listed: Liste
         return Entry(name)
     size, key = listed.size, prefix + name
     if listed.kind == "link" or size is None:
-        try:
-            size = int((await connection.ask(f"SIZE {folder.rstrip('/')}/{name}", "213"))[0])
-        except aioftp.StatusCodeError:
-            return None
+        size = await _size(connection, f"{folder.rstrip('/')}/{name}")
+    if size is None:
+        # Opening a file without a size says why; the rest can be had.
+        return Entry(name, ObjectInfo(key, 0)) if listed.kind == "file" else None
     modified = listed.modified
     version = f"{size:x}-{modified}" if modified else None
     return Entry(name, ObjectInfo(key, size, version, seconds_of(modified)))
+
+
+async def _size(connection: Connection, path: str) -> int | None:
+    """Return the size of a file; None if the server says that it has none."""
+    try:
+        return int((await connection.ask(f"SIZE {path}", "213"))[0])
+    except aioftp.StatusCodeError as error:
+        if error.received_codes[-1].matches("550"):
+            return None
+        raise

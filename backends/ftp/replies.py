@@ -19,6 +19,7 @@ from transfer.errors import (
     CredentialsError,
     DiskFullError,
     NotFoundError,
+    ProtocolError,
     RejectedError,
     TlsError,
     TransferError,
@@ -67,6 +68,11 @@ def error_of(what: str, code: str, lines: Iterable[str]) -> TransferError:
     said = " ".join(" ".join(lines).split()).lstrip("- ")[:200]
     kind = _kind(code, said)
     return kind(f"cannot {what}: the server says {code} {said!a}", hint=_HINTS.get(kind, ""))
+
+
+def is_denial(lines: Iterable[str], path: str) -> bool:
+    """Tell whether the words of a reply, which may hold the path too, say that one may not."""
+    return _DENIED.search(" ".join(lines).replace(path, "")) is not None
 
 
 def _kind(code: str, said: str) -> type[TransferError]:
@@ -176,21 +182,27 @@ def parse_facts(line: str) -> Listed | None:
     )
 
 
+_TIME = r"\d\d:\d\d(:\d\d(\.\d+ [-+]\d{4})?)?"
+# Names of owners and groups may have spaces in them; the first number before a date is the size.
 _UNIX = re.compile(
-    r"(?P<kind>[-dlbcps])[-rwxsStTl]{9}[+.@]?\s+\d+\s+\S+\s+\S+\s+(?P<size>\d+(,\s*\d+)?)\s+"
-    r"[A-Za-z]{3}\s+\d{1,2}\s+(\d{4}|\d{1,2}:\d\d) (?P<name>.+)",
+    r"(?P<kind>[-dlbcpsD])[-rwxsStTlL]{9}[+.@]?\s+\d+\s+\S.*?\s+(?P<size>\d+(,\s*\d+)?)\s+"
+    r"([^\W\d_]{3,4}\.?\s+\d{1,2}\s+(\d{4}|\d{1,2}:\d\d)"
+    rf"|\d{{4}}-\d\d-\d\d\s+{_TIME}) (?P<name>.+)",
     re.DOTALL,
 )
 _DOS = re.compile(
-    r"\d\d-\d\d-\d\d(\d\d)?\s+\d\d:\d\d\s*[AP]M\s+(?P<size><DIR>|[\d,]+)\s(?P<name>.+)",
+    r"(\d\d-\d\d-\d\d(\d\d)?|\d{4}-\d\d-\d\d)\s+\d\d:\d\d(\s*[AP]M)?\s+"
+    r"(?P<size><DIR>|[\d,]+)\s(?P<name>.+)",
     re.IGNORECASE | re.DOTALL,
 )
+_ENTRY = re.compile(r"[-dlbcpsD][-rwxsStTlL]{9}|\d{1,4}[-/.]\d\d[-/.]\d\d")
 
 
 def parse_line(line: str) -> Listed | None:
     """Read a line of LIST, as `ls -l` or `dir` write it; None for one that names nothing.
 
-    Its times have no zone and no seconds, so they are left out.
+    Its times have no zone and no seconds, so they are left out. ProtocolError for an
+    entry in another form: it must not be missing unseen.
     """
     line = line.rstrip("\r\n")
     if found := _UNIX.fullmatch(line):
@@ -205,6 +217,8 @@ def parse_line(line: str) -> Listed | None:
         if found["size"].startswith("<"):
             return Listed(found["name"].lstrip(), "folder")
         return Listed(found["name"], "file", int(found["size"].replace(",", "")))
+    if _ENTRY.match(line):
+        raise ProtocolError(f"the server lists {line[:80]!a}, which cannot be read as an entry")
     return None
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 
 from backends.partial_file import is_ours
-from tests.conformance.suite import get
+from tests.conformance.suite import get, keys
 from tests.support.scripted_ftp import scripted_ftp
-from transfer.errors import ConnectionLostError, ExistsError
+from transfer.errors import (
+    AccessError,
+    ConnectionLostError,
+    ExistsError,
+    ProtocolError,
+    UnavailableError,
+)
 from transfer.model import Intent
 from transfer.registry import locate, open_folder
 from transfer.settings import Settings
@@ -117,3 +123,82 @@ async def test_no_old_file_steps_aside_for_one_that_must_not_replace():
         with pytest.raises(ExistsError):
             await store.put("a", Slower(b"new"), intent, Tally())
         assert server.files == {"/a": b"old"}
+
+
+# --- listings that leave nothing out unseen
+
+
+def _with_a_folder(server, *, machine):
+    server.files = {"/d/a": b"12", "/d/sub/b": b"345"}
+    server.folders = {"/", "/d", "/d/sub"}
+    if machine:
+        server.features.append("MLST type*;size*;modify*;")
+
+
+@pytest.mark.parametrize("machine", [True, False])
+@pytest.mark.parametrize("reply", ["450 busy", "421 closing"])
+async def test_a_folder_that_cannot_be_entered_now_is_tried_again(machine, reply):
+    async with scripted_ftp() as server:
+        _with_a_folder(server, machine=machine)
+        server.replies["CWD /d/sub"] = [reply, "250 there"]
+        async with opened(server) as store:
+            with pytest.raises(UnavailableError) as caught:
+                await keys(store, "d/")
+            assert caught.value.retryable
+            server.replies.clear()
+            assert await keys(store, "d/") == ["d/a", "d/sub/b"]
+
+
+@pytest.mark.parametrize("machine", [True, False])
+@pytest.mark.parametrize("reply", ["550 Permission denied.", "550 Failed to change directory."])
+async def test_a_folder_that_may_not_be_entered_is_no_empty_one(machine, reply):
+    async with scripted_ftp() as server:
+        _with_a_folder(server, machine=machine)
+        server.replies["CWD /d/sub"] = [reply]
+        async with opened(server) as store:
+            with pytest.raises(AccessError, match="check the permissions"):
+                await store.scan("d/sub/", folders=True)
+            # What is asked for will not be found there, and that is told.
+            assert await keys(store, "d/") == ["d/a", "d/sub"]
+
+
+@pytest.mark.parametrize("machine", [True, False])
+async def test_a_folder_that_is_not_there_is_empty(machine):
+    async with scripted_ftp() as server:
+        _with_a_folder(server, machine=machine)
+        async with opened(server) as store:
+            assert await keys(store, "d/none/of/it/") == []
+            assert await keys(store, "d/a/") == []
+
+
+async def test_a_folder_that_may_not_be_read_is_no_empty_one():
+    async with scripted_ftp() as server:
+        _with_a_folder(server, machine=False)
+        server.listing = []
+        server.done = "226 Transfer done (but failed to open directory)."
+        async with opened(server) as store:
+            with pytest.raises(AccessError, match="failed to open directory"):
+                await store.scan("d/", folders=True)
+
+
+async def test_sizes_that_are_not_told_leave_no_file_out():
+    link = "lrwxrwxrwx 1 u u 1 Jan  1 00:00 b -> a"
+    async with scripted_ftp() as server:
+        server.listing = [link]
+        server.replies["SIZE /b"] = ["450 busy", "550 a folder"]
+        async with opened(server) as store:
+            with pytest.raises(UnavailableError):
+                await keys(store, "")
+            assert await keys(store, "") == []
+        server.features.append("MLST type*;")
+        server.listing = ["type=file; b"]
+        async with opened(server) as store:
+            assert await keys(store, "") == ["b"]
+
+
+async def test_a_listing_in_a_form_that_is_not_known_is_an_error():
+    async with scripted_ftp() as server:
+        server.listing = ["-rw-r--r-- 1 u g 7 heute a"]
+        async with opened(server) as store:
+            with pytest.raises(ProtocolError, match="heute"):
+                await keys(store, "")

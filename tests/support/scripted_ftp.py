@@ -35,6 +35,8 @@ class ScriptedFtp:
         self.hangs: set[str] = set()
         # What LIST says, in place of what is there.
         self.listing: list[str] | None = None
+        # What is said after a listing or a download.
+        self.done = "226 done"
         self.down = False
         self.said: list[str] = []
         self.port = 0
@@ -186,7 +188,7 @@ class _Client:
         if verb in self._script.hangs:
             await anyio.sleep_forever()
         writer.close()
-        return "226 done"
+        return self._script.done
 
     async def _stor(self, path: str) -> str:
         if path.rpartition("/")[0] not in {*self._script.folders, ""}:

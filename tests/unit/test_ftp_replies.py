@@ -7,6 +7,7 @@ from backends.ftp.replies import (
     HashCommand,
     Listed,
     error_of,
+    is_denial,
     parse_facts,
     parse_features,
     parse_hash,
@@ -126,12 +127,47 @@ def test_lines_of_mlsd_are_read(line: str, listed: Listed | None):
         ("11-24-26  08:44AM       <DIR>          some dir", Listed("some dir", "folder")),
         ("11-24-2026  08:44PM            1,234,567 some file.bin",
          Listed("some file.bin", "file", 1234567)),
+        ("-rw-r--r--    1 joe Domain Users    1000 Nov 24 08:44 a b.bin",
+         Listed("a b.bin", "file", 1000)),
+        ("-rw-r--r--    1 joe 1000    2000 Nov 24 08:44 1 Nov 24 08:44 x",
+         Listed("1 Nov 24 08:44 x", "file", 2000)),
+        ("-rw-r--r-- 1 u g 7 2026-01-31 08:44 a", Listed("a", "file", 7)),
+        ("-rw-r--r-- 1 u g 7 2026-01-31 08:44:10.000000000 +0100 a", Listed("a", "file", 7)),
+        ("11-24-26  18:44       <DIR>          some dir", Listed("some dir", "folder")),
+        ("2026-11-24  18:44            12 some file", Listed("some file", "file", 12)),
         ("total 12", None),
+        ("ls: cannot open directory", None),
         ("", None),
     ],
 )  # fmt: skip
 def test_lines_for_people_are_read(line: str, listed: Listed | None):
     assert parse_line(line) == listed
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-rw-r--r-- 1 u g 7 yesterday a",
+        "drwxr-xr-x a",
+        "24.11.2026  18:44  12  a",
+        "11-24-26  18:44  <OTHER>  a",
+    ],
+)
+def test_an_entry_that_cannot_be_read_is_not_left_out(line: str):
+    with pytest.raises(errors.ProtocolError, match="cannot be read"):
+        parse_line(line)
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "denied"),
+    [
+        (["Permission denied."], "/a", True),
+        (["/permissions: No such file or directory"], "/permissions", False),
+        (["Failed to change directory."], "/a", False),
+    ],
+)
+def test_denials_are_told_by_their_words_not_by_the_path(lines, path, denied):
+    assert is_denial(lines, path) is denied
 
 
 @pytest.mark.parametrize(
