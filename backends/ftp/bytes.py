@@ -7,6 +7,7 @@ can be asked for them.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
@@ -87,9 +88,12 @@ async def fetch(
     file ends earlier, or goes on where the object should end.
     """
     async with connection.data(f"RETR {path}", start) as stream:
+        more = b""
         with StallWatch(lambda: target.seen, lambda: stall_timeout) as watch:
             while target.wanted and (data := await _read(stream, target.wanted)):
                 await target.take(data)
+            if target.to_the_end and not target.wanted:
+                more = await stream.reader.read(1)
         check_progress(watch.stalled, stall_timeout)
         if target.wanted:
             # Its reply tells a file that has ended from a connection that was cut.
@@ -98,24 +102,36 @@ async def fetch(
         if not target.to_the_end:
             await connection.give_up(stream)
             return
-        if await stream.reader.read(1):
+        if more:
             raise SourceChangedError(f"{path} became longer while it was read")
         await connection.finish(stream)
 
 
-async def starts_where_asked(connection: Connection, path: str, size: int) -> bool:
+async def starts_where_asked(
+    connection: Connection, path: str, size: int, *, stall_timeout: float
+) -> bool:
     """Ask for the last byte of a file alone; tell whether that, and no more, is what comes.
 
     There are servers that say 350 to REST, and send everything.
     """
     async with connection.data(f"RETR {path}", size - 1) as stream:
-        first = await stream.reader.read(2)
-        more = await stream.reader.read(2) if first else b""
-        if len(first) + len(more) == 1:
+        if len(await read_all(stream, 2, stall_timeout=stall_timeout)) == 1:
             await connection.finish(stream)
             return True
         await connection.give_up(stream)
         return False
+
+
+async def read_all(
+    stream: DataConnectionThrottleStreamIO, most: float = math.inf, *, stall_timeout: float
+) -> bytes:
+    """Return all that comes until the end, or until it is as much as is wanted at most."""
+    data = bytearray()
+    with StallWatch(lambda: len(data), lambda: stall_timeout) as watch:
+        while len(data) < most and (piece := await stream.reader.read(PIECE)):
+            data += piece
+    check_progress(watch.stalled, stall_timeout)
+    return bytes(data)
 
 
 class Target:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import aioftp
 
+from backends.ftp.bytes import read_all
 from backends.ftp.connections import ftp_errors
 from backends.ftp.replies import Listed, is_denial, parse_facts, parse_line, seconds_of
 from backends.remote_walk import Entry
@@ -27,9 +28,12 @@ _UNREAD = "failed to open directory"
 class FtpFolders:
     """The folders below a root."""
 
-    def __init__(self, authority: Authority, connections: Connections) -> None:
+    def __init__(
+        self, authority: Authority, connections: Connections, stall_timeout: float
+    ) -> None:
         self._authority = authority
         self._connections = connections
+        self._stall_timeout = stall_timeout
         self._made: set[str] = set()
 
     async def make(self, connection: Connection, folder: str) -> None:
@@ -88,26 +92,27 @@ class FtpFolders:
 
     async def _listed(self, connection: Connection) -> list[Listed]:
         if self._connections.features.machine_lists:
-            return await _lines(connection, "MLSD", parse_facts)
+            return await self._lines(connection, "MLSD", parse_facts)
         try:
             # Without the flag, some servers keep names with a dot at the front to themselves.
-            return await _lines(connection, "LIST -a", parse_line)
-        except aioftp.StatusCodeError:
-            return await _lines(connection, "LIST", parse_line)
+            return await self._lines(connection, "LIST -a", parse_line)
+        except aioftp.StatusCodeError as error:
+            if error.received_codes[-1].matches("42"):
+                raise  # it is the connection, not the flag
+            return await self._lines(connection, "LIST", parse_line)
 
-
-async def _lines(
-    connection: Connection, command: str, parse: Callable[[str], Listed | None]
-) -> list[Listed]:
-    async with connection.data(command) as stream:
-        data = await stream.reader.read()
-        said = await connection.finish(stream)
-    if not data and _UNREAD in " ".join(said):
-        raise AccessError(
-            f"the server says {_UNREAD!r}", hint="check the permissions on the server"
-        )
-    lines = data.decode("utf-8", "surrogateescape").split("\n")
-    return [found for line in lines if line.strip() and (found := parse(line)) is not None]
+    async def _lines(
+        self, connection: Connection, command: str, parse: Callable[[str], Listed | None]
+    ) -> list[Listed]:
+        async with connection.data(command) as stream:
+            data = await read_all(stream, stall_timeout=self._stall_timeout)
+            said = await connection.finish(stream)
+        if not data and _UNREAD in " ".join(said):
+            raise AccessError(
+                f"the server says {_UNREAD!r}", hint="check the permissions on the server"
+            )
+        lines = data.decode("utf-8", "surrogateescape").split("\n")
+        return [found for line in lines if line.strip() and (found := parse(line)) is not None]
 
 
 async def _entry(connection: Connection, folder: str, prefix: str, listed: Listed) -> Entry | None:

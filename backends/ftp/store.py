@@ -87,7 +87,7 @@ class FtpStore:
         # Temporary files that may be there, and whether the server may still be writing to them.
         self._left: dict[str, bool] = {}
         self._ranges: bool | None = None if connections.features.ranges else False
-        self._folders = FtpFolders(authority, connections)
+        self._folders = FtpFolders(authority, connections, self._stall_timeout)
         self._publisher = Publisher(authority.path_of, self._is_there)
         self._walks = RemoteWalks(self._folders.entries)
         self.leftovers = Leftovers(self._unfinished, self._remove_unfinished)
@@ -208,7 +208,10 @@ class FtpStore:
         if not span.start or self._ranges is False:
             return 0
         if self._ranges is None:
-            self._ranges = await starts_where_asked(connection, path, info.size)
+            timeout = self._stall_timeout
+            self._ranges = await starts_where_asked(
+                connection, path, info.size, stall_timeout=timeout
+            )
         return span.start if self._ranges else 0
 
     async def _unfinished(self, prefix: str) -> list[Entry]:

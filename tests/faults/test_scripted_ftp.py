@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from backends.partial_file import is_ours
@@ -12,16 +13,21 @@ from transfer.errors import (
     ConnectionLostError,
     ExistsError,
     ProtocolError,
+    StalledError,
     UnavailableError,
 )
-from transfer.model import Intent
+from transfer.model import Intent, Span
 from transfer.registry import locate, open_folder
 from transfer.settings import Settings
 from transfer.sources import BytesSource
 from transfer.store import Context
 from transfer.tally import Tally
 
-ENVIRON = {"TRANSFER_CONNECT_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+ENVIRON = {
+    "TRANSFER_CONNECT_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "1",
+}
 NONCE = "0123456789abcdef" * 2
 ASIDE = "/a.before-01234567"
 
@@ -202,3 +208,34 @@ async def test_a_listing_in_a_form_that_is_not_known_is_an_error():
         async with opened(server) as store:
             with pytest.raises(ProtocolError, match="heute"):
                 await keys(store, "")
+
+
+async def test_a_flag_is_not_left_out_because_a_connection_failed():
+    async with scripted_ftp() as server:
+        server.replies["LIST -a"] = ["425 cannot connect"]
+        async with opened(server) as store:
+            with pytest.raises(ConnectionLostError):
+                await keys(store, "")
+
+
+# --- servers that stop in the middle
+
+
+@pytest.mark.parametrize("feature", ["MLST type*;", "SIZE"])
+async def test_a_listing_that_does_not_end_is_given_up(feature):
+    async with scripted_ftp() as server:
+        server.features.append(feature)
+        server.hangs = {"LIST", "MLSD"}
+        async with opened(server) as store:
+            with anyio.fail_after(4), pytest.raises(StalledError):
+                await keys(store, "")
+
+
+@pytest.mark.parametrize("span", [None, Span(1, 3)], ids=["whole", "a range, asked for first"])
+async def test_a_file_that_does_not_end_is_given_up(span):
+    async with scripted_ftp() as server:
+        server.files["/a"] = b"0123"
+        server.hangs = {"RETR"}
+        async with opened(server) as store:
+            with anyio.fail_after(4), pytest.raises(StalledError):
+                await get(store, "a", span)

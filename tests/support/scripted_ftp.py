@@ -85,9 +85,10 @@ async def scripted_ftp() -> AsyncIterator[ScriptedFtp]:
         task = asyncio.current_task()
         assert task is not None
         clients.add(task)
+        client = _Client(script, reader, writer)
         with suppress(OSError, asyncio.CancelledError):
-            await _Client(script, reader, writer).serve()
-        writer.close()
+            await client.serve()
+        client.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     script.port = server.sockets[0].getsockname()[1]
@@ -97,6 +98,8 @@ async def scripted_ftp() -> AsyncIterator[ScriptedFtp]:
         server.close()
         for task in clients:
             task.cancel()
+        if clients:
+            await asyncio.wait(clients)
 
 
 class _Client:
@@ -106,6 +109,7 @@ class _Client:
         self._script = script
         self._reader = reader
         self._writer = writer
+        self._open = [writer]
         self._folder = "/"
         self._renamed = ""
         self._start = 0
@@ -113,6 +117,10 @@ class _Client:
 
     def _say(self, text: str) -> None:
         self._writer.write(f"{text}\r\n".encode())
+
+    def close(self) -> None:
+        for writer in self._open:
+            writer.close()
 
     async def serve(self) -> None:
         if self._script.down:
@@ -148,6 +156,7 @@ class _Client:
 
         async def connected(*streams: asyncio.StreamReader | asyncio.StreamWriter) -> None:
             server.close()
+            self._open.append(streams[1])
             data.set_result(streams)
 
         server = await asyncio.start_server(connected, "127.0.0.1", 0)
