@@ -48,6 +48,13 @@ class FtpFolders:
         if len(self._made) < _REMEMBERED:
             self._made.add(folder)
 
+    async def is_gone(self, connection: Connection, folder: str) -> bool:
+        """Look for a folder that was there; if it is gone, it and those above are made again."""
+        if folder not in self._made or await connection.works(f"CWD {folder}"):
+            return False
+        self._made = {known for known in self._made if not f"{folder}/".startswith(f"{known}/")}
+        return True
+
     async def entries(self, prefix: str) -> list[Entry]:
         """List one folder; nothing for one that is not there."""
         folder = self._authority.path_of(prefix).rstrip("/") or "/"

@@ -41,6 +41,7 @@ from transfer.errors import (
     NotFoundError,
     SourceChangedError,
     TransferError,
+    UnavailableError,
 )
 from transfer.keys import check_key
 from transfer.model import ObjectInfo, Page, Traits
@@ -146,10 +147,20 @@ class FtpStore:
         async with self._connections.connection() as connection:
             if intent.no_clobber:
                 await self._refuse(connection, key)
-            await self._folders.make(connection, path.rpartition("/")[0])
+            folder = path.rpartition("/")[0]
+            await self._folders.make(connection, folder)
             self._left[temporary] = True
             try:
                 proved = await self._store(connection, unfinished, source, tally)
+            except aioftp.StatusCodeError as error:
+                if error.received_codes[-1].matches("55") and (
+                    await self._folders.is_gone(connection, folder)
+                ):
+                    # The source may be spent: whoever sends it again has the folder made again.
+                    raise UnavailableError(
+                        f"cannot write {self.url}/{key}: its folder has been removed"
+                    ) from error
+                raise
             finally:
                 self._left[temporary] = not await connection.settle()
             if differ(tally.checksum, intent.checksum):

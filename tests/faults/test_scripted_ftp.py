@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from backends.partial_file import is_ours
-from tests.conformance.suite import get, keys
+from tests.conformance.suite import get, keys, put
 from tests.support.scripted_ftp import scripted_ftp
 from transfer.errors import (
     AccessError,
@@ -239,3 +239,26 @@ async def test_a_file_that_does_not_end_is_given_up(span):
         async with opened(server) as store:
             with anyio.fail_after(4), pytest.raises(StalledError):
                 await get(store, "a", span)
+
+
+# --- folders that somebody removes
+
+
+async def test_a_folder_that_was_removed_is_made_again():
+    async with scripted_ftp() as server, opened(server) as store:
+        await put(store, "d/e/a", b"1")
+        server.folders, server.files = {"/"}, {}
+        with pytest.raises(UnavailableError, match="folder has been removed") as caught:
+            await put(store, "d/e/a", b"1")
+        assert caught.value.retryable
+        await put(store, "d/e/a", b"1")
+        assert server.files == {"/d/e/a": b"1"}
+
+
+async def test_a_folder_that_nothing_may_be_written_to_is_not_taken_for_removed():
+    async with scripted_ftp() as server, opened(server) as store:
+        await put(store, "d/a", b"1")
+        server.replies["STOR"] = ["553 Could not create file."]
+        for _ in range(2):
+            with pytest.raises(AccessError, match="553"):
+                await put(store, "d/a", b"1")
