@@ -298,6 +298,8 @@ class Connections:
                 await aioftp.BaseClient.connect(client, host, port)
                 await hear(client, self._authority.address, seconds)
                 await self._log_in(client)
+                # In the other type, which is the first, some servers tell no sizes.
+                await connection.ask("TYPE I")
                 await self._set_up(connection)
         except BaseException:
             with suppress(ConnectionError):

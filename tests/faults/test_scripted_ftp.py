@@ -262,3 +262,14 @@ async def test_a_folder_that_nothing_may_be_written_to_is_not_taken_for_removed(
         for _ in range(2):
             with pytest.raises(AccessError, match="553"):
                 await put(store, "d/a", b"1")
+
+
+# --- servers that tell no sizes in the type that is the first
+
+
+async def test_a_size_is_asked_for_in_binary_type():
+    async with scripted_ftp() as server:
+        server.files["/a"] = b"0123"
+        async with opened(server) as store:
+            assert (await store.stat("a")).size == 4
+            assert await get(store, "a") == b"0123"

@@ -110,6 +110,7 @@ class _Client:
         self._reader = reader
         self._writer = writer
         self._open = [writer]
+        self._binary = False
         self._folder = "/"
         self._renamed = ""
         self._start = 0
@@ -146,10 +147,12 @@ class _Client:
     async def _feat(self, _: str) -> str:
         return "\r\n".join(["211-", *(f" {name}" for name in self._script.features), "211 end"])
 
-    async def _type(self, _: str) -> str:
+    async def _type(self, name: str) -> str:
+        self._binary = name == "I"
         return "200 fine"
 
-    _noop = _type
+    async def _noop(self, _: str) -> str:
+        return "200 fine"
 
     async def _epsv(self, _: str) -> str:
         data = self._data = asyncio.get_running_loop().create_future()
@@ -209,6 +212,8 @@ class _Client:
         return "226 done"
 
     async def _size(self, path: str) -> str:
+        if not self._binary:
+            return "550 SIZE not allowed in ASCII mode."
         content = self._script.files.get(path)
         return "550 no such file" if content is None else f"213 {len(content)}"
 
