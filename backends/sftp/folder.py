@@ -14,6 +14,8 @@ from backends.sftp.attributes import info_of
 from backends.sftp.bytes import OpenedFile, upload
 from backends.sftp.copies import SftpCopies
 from backends.sftp.errors import LIBRARY_ERRORS, sftp_errors
+from backends.sftp.partial import Partial
+from backends.sftp.publication import publish, settle
 from transfer.errors import (
     BadKeyError,
     NotFoundError,
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from backends.authority import Authority
-    from backends.sftp.partial import Partial
     from backends.sftp.sessions import Session, Sessions
     from transfer.model import ObjectInfo
     from transfer.store import Context, Source
@@ -55,6 +56,8 @@ class SftpFolder:
         self.confined = context.confined
         self.notify = context.notify
         self.copies = SftpCopies(authority, settings.request_timeout)
+        # Uploads whose old file has stepped aside.
+        self._asides: set[Partial] = set()
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at a file; a folder is no object."""
@@ -113,6 +116,49 @@ class SftpFolder:
         if self.durable:
             with session.within(_SYNC_PATIENCE):
                 await sftp_partial.sync(file)
+
+    @asynccontextmanager
+    async def writing(self, key: str, nonce: str) -> AsyncIterator[None]:
+        """Translate errors; what had the name before has it again, or the error says where it is.
+
+        A later attempt with the same nonce looks after what an earlier one could not.
+        """
+        unfinished = Partial(self.authority.path_of(key), nonce)
+        failure: BaseException | None = None
+        try:
+            with sftp_errors(f"write {self.url}/{key}"):
+                yield
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            await self._settle(unfinished)
+            if unfinished in self._asides:
+                self._tell(unfinished, failure)
+
+    async def publish(self, session: Session, unfinished: Partial, *, no_clobber: bool) -> None:
+        """Give a file its name, inside of `writing`."""
+        with session.within(self.patience):
+            await publish(session, unfinished, self._asides, no_clobber=no_clobber)
+
+    async def _settle(self, unfinished: Partial) -> None:
+        """Look after an old file that stepped aside, if the server can be reached in a moment."""
+        if unfinished not in self._asides:
+            return
+        with (
+            anyio.move_on_after(_CLEAN_UP, shield=True),
+            suppress(TransferError, *LIBRARY_ERRORS),
+        ):
+            async with self.sessions.session() as session:
+                await settle(session, unfinished, self._asides)
+
+    def _tell(self, unfinished: Partial, failure: BaseException | None) -> None:
+        path, aside = unfinished.path, unfinished.aside
+        said = f"if {path} is missing, rename {aside} to it: that is the old file"
+        if isinstance(failure, TransferError):
+            failure.add_hint(said)
+        else:
+            self.notify(f"{self.url}: {said}")
 
     async def discard(self, unfinished: Partial) -> None:
         """Take away what is unfinished, as far as the server can be reached in a moment.

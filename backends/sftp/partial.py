@@ -1,4 +1,4 @@
-"""A file on an SFTP server that is not yet one: temporary name, receipts, publication.
+"""A file on an SFTP server that is not yet one: temporary name, receipts, folders, room.
 
 As in a local folder, `.transfer-<id>.partial` has the bytes. Beside it,
 `.transfer-<id>.receipts` has a line of fixed length for each part, at a place
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from backends.partial_file import etag_of
+from backends.partial_file import aside_name, etag_of
 from transfer.checksums import Checksum
-from transfer.errors import DiskFullError, ExistsError, StoreError, UploadGoneError
+from transfer.errors import DiskFullError, StoreError, UploadGoneError
 from transfer.model import Receipt
 from transfer.sizes import format_size
 
@@ -80,6 +80,12 @@ class Partial:
     def notes(self) -> str:
         """Where the receipts are."""
         return f"{self.folder.rstrip('/')}/.transfer-{self.id}.receipts"
+
+    @property
+    def aside(self) -> str:
+        """Where the old file waits if the server has no rename that replaces."""
+        folder, _, name = self.path.rpartition("/")
+        return f"{folder}/{aside_name(name, self.id)}"
 
     def gone(self) -> UploadGoneError:
         """Say that there is no such upload."""
@@ -150,57 +156,6 @@ async def noted(session: Session, partial: Partial) -> dict[int, Receipt]:
     finally:
         await file.close()
     return receipts_in(data)
-
-
-async def publish(session: Session, partial: Partial, *, no_clobber: bool) -> None:
-    """Give the file its name, at once; ExistsError if there is one and it must stay."""
-    if no_clobber:
-        await _link(session, partial)
-        return
-    try:
-        await session.sftp.posix_rename(partial.temporary, partial.path)
-    except asyncssh.SFTPOpUnsupported:
-        await _swap(session, partial)
-    except (asyncssh.SFTPFailure, asyncssh.SFTPPermissionDenied):
-        await _refuse_folder(session, partial.path)
-        raise
-
-
-async def _link(session: Session, partial: Partial) -> None:
-    """Give the file its name only if that is free."""
-    sftp = session.sftp
-    try:
-        await sftp.link(partial.temporary, partial.path)
-    except asyncssh.SFTPError:
-        # No links here, or the name is taken, which has no code of its own.
-        if await sftp.lexists(partial.path):
-            raise ExistsError(f"{partial.path} exists") from None
-        # By the protocol's version 3, this refuses to replace too.
-        await sftp.rename(partial.temporary, partial.path)
-    else:
-        await sftp.remove(partial.temporary)
-
-
-async def _swap(session: Session, partial: Partial) -> None:
-    """Replace by a rename that does not: the old file steps aside, and back if it fails."""
-    sftp = session.sftp
-    aside = f"{partial.folder.rstrip('/')}/.transfer-{partial.id[::-1]}.partial"
-    if not await sftp.lexists(partial.path):
-        await sftp.rename(partial.temporary, partial.path)
-        return
-    await _refuse_folder(session, partial.path)
-    await sftp.rename(partial.path, aside)
-    try:
-        await sftp.rename(partial.temporary, partial.path)
-    except asyncssh.SFTPError:
-        await sftp.rename(aside, partial.path)
-        raise
-    await sftp.remove(aside)
-
-
-async def _refuse_folder(session: Session, path: str) -> None:
-    if await session.sftp.isdir(path):
-        raise StoreError(f"cannot write {path}: it is a folder", hint="name a file in it")
 
 
 async def remove(session: Session, *paths: str) -> None:

@@ -7,7 +7,6 @@ connection a part takes, it is noted only when the server has confirmed all of i
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -214,12 +213,12 @@ class SftpParts:
 
         Asked again, because the answer was lost, it looks at the object.
         """
-        try:
-            listed = await self.sent(upload)
-        except UploadGoneError:
-            return await self._published_before(upload)
-        follows = review(upload, receipts, listed, expected)
-        with sftp_errors(f"write {self._folder.url}/{upload.key}"):
+        async with self._folder.writing(upload.key, upload.id):
+            try:
+                listed = await self.sent(upload)
+            except UploadGoneError:
+                return await self._published_before(upload)
+            follows = review(upload, receipts, listed, expected)
             return await self._complete(upload, follows, expected)
 
     async def _complete(
@@ -232,9 +231,8 @@ class SftpParts:
             proved = await self._proved(unfinished, follows, expected)
             info = info_of(upload.key, await self._settled(session, unfinished, expected))
             self._remember(upload.id, info)
+            await folder.publish(session, unfinished, no_clobber=expected.no_clobber)
             with session.within(folder.patience):
-                publish = partial(sftp_partial.publish, no_clobber=expected.no_clobber)
-                await publish(session, unfinished)
                 await sftp_partial.remove(session, unfinished.notes)
         self._noted.pop(upload.id, None)
         return replace(info, checksum=proved)
@@ -286,11 +284,13 @@ class SftpParts:
 
     async def abort(self, upload: Upload) -> None:
         """Remove the temporary file and the notes."""
-        with sftp_errors(f"clean up {self._folder.url}/{upload.key}"):
-            async with self._folder.sessions.session() as session:
-                with session.within(self._folder.patience):
-                    unfinished = await self._partial(upload, session)
-                    await sftp_partial.remove(session, unfinished.temporary, unfinished.notes)
+        folder = self._folder
+        async with folder.writing(upload.key, upload.id):
+            with sftp_errors(f"clean up {folder.url}/{upload.key}"):
+                async with folder.sessions.session() as session:
+                    with session.within(folder.patience):
+                        unfinished = await self._partial(upload, session)
+                        await sftp_partial.remove(session, unfinished.temporary, unfinished.notes)
         self._noted.pop(upload.id, None)
 
     async def _partial(self, upload: Upload, session: Session) -> Partial:

@@ -87,22 +87,18 @@ class SftpStore(SftpFolder):
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Write a file under a temporary name, then rename it."""
-        with sftp_errors(f"write {self.url}/{key}"):
-            async with self.sessions.session() as session:
-                with session.within(self.patience):
-                    path = await self.path_of(key, session)
-                unfinished = Partial(path, intent.nonce)
-                try:
-                    found = await self._write(session, unfinished, source, tally)
-                    if differ(tally.checksum, intent.checksum):
-                        raise IntegrityError(f"{self.url}/{key}: other bytes than were expected")
-                    with session.within(self.patience):
-                        await sftp_partial.publish(
-                            session, unfinished, no_clobber=intent.no_clobber
-                        )
-                except BaseException:
-                    await self.discard(unfinished)
-                    raise
+        async with self.writing(key, intent.nonce), self.sessions.session() as session:
+            with session.within(self.patience):
+                path = await self.path_of(key, session)
+            unfinished = Partial(path, intent.nonce)
+            try:
+                found = await self._write(session, unfinished, source, tally)
+                if differ(tally.checksum, intent.checksum):
+                    raise IntegrityError(f"{self.url}/{key}: other bytes than were expected")
+                await self.publish(session, unfinished, no_clobber=intent.no_clobber)
+            except BaseException:
+                await self.discard(unfinished)
+                raise
         return info_of(key, found)
 
     async def delete(self, key: str) -> None:

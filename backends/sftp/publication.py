@@ -1,0 +1,81 @@
+"""Giving a file on an SFTP server its name, also where no rename replaces.
+
+There, the old file steps aside first. Until it is known that the new one has the name,
+the upload is among `asides`: whatever ends it, `settle` is asked over any connection.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from transfer.errors import ExistsError, StoreError
+
+if TYPE_CHECKING:
+    from backends.sftp.partial import Partial
+    from backends.sftp.sessions import Session
+
+
+async def publish(
+    session: Session, partial: Partial, asides: set[Partial], *, no_clobber: bool
+) -> None:
+    """Give the file its name, at once; ExistsError if there is one and it must stay."""
+    if no_clobber:
+        await _link(session, partial)
+        return
+    try:
+        await session.sftp.posix_rename(partial.temporary, partial.path)
+    except asyncssh.SFTPOpUnsupported:
+        await _swap(session, partial, asides)
+    except (asyncssh.SFTPFailure, asyncssh.SFTPPermissionDenied):
+        await _refuse_folder(session, partial.path)
+        raise
+
+
+async def settle(session: Session, partial: Partial, asides: set[Partial]) -> None:
+    """Take the old file away if there is a new one, else give it its name back."""
+    if partial not in asides:
+        return
+    with suppress(asyncssh.SFTPNoSuchFile):  # it did not come to step aside
+        if await session.sftp.lexists(partial.path):
+            await session.sftp.remove(partial.aside)
+        else:
+            await session.sftp.rename(partial.aside, partial.path)
+    asides.discard(partial)
+
+
+async def _link(session: Session, partial: Partial) -> None:
+    """Give the file its name only if that is free."""
+    sftp = session.sftp
+    try:
+        await sftp.link(partial.temporary, partial.path)
+    except asyncssh.SFTPError:
+        # No links here, or the name is taken, which has no code of its own.
+        if await sftp.lexists(partial.path):
+            raise ExistsError(f"{partial.path} exists") from None
+        # By the protocol's version 3, this refuses to replace too.
+        await sftp.rename(partial.temporary, partial.path)
+    else:
+        await sftp.remove(partial.temporary)
+
+
+async def _swap(session: Session, partial: Partial, asides: set[Partial]) -> None:
+    """Replace by a rename that does not: the old file steps aside."""
+    sftp = session.sftp
+    await settle(session, partial, asides)  # an earlier attempt may have come half as far
+    if await sftp.lexists(partial.path):
+        await _refuse_folder(session, partial.path)
+        asides.add(partial)
+        await sftp.rename(partial.path, partial.aside)
+    await sftp.rename(partial.temporary, partial.path)
+    # Or one that waits since a process before this one had the same upload.
+    with suppress(asyncssh.SFTPNoSuchFile):
+        await sftp.remove(partial.aside)
+    asides.discard(partial)
+
+
+async def _refuse_folder(session: Session, path: str) -> None:
+    if await session.sftp.isdir(path):
+        raise StoreError(f"cannot write {path}: it is a folder", hint="name a file in it")
