@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from backends.partial_file import aside_name, etag_of
+from backends.partial_file import aside_name, etag_of, permissions_until_shown
 from transfer.checksums import Checksum
 from transfer.errors import DiskFullError, StoreError, UploadGoneError
 from transfer.model import Receipt
@@ -92,16 +92,20 @@ class Partial:
         return UploadGoneError(f"the upload {self.id} of {self.path} is not open any more")
 
 
-async def create(session: Session, partial: Partial, patience: float) -> asyncssh.SFTPClientFile:
+async def create(
+    session: Session, partial: Partial, patience: float, replaced: int | None
+) -> asyncssh.SFTPClientFile:
     """Make the temporary file, and the folders above it where they are missing.
 
     One that an earlier attempt of the same intention has left is replaced: what
     the server may still write to that one is not written to this. The server has
     `patience` seconds for each step; that others are at the folders is no fault of its.
+    `replaced` is the mode of what is there already.
     """
+    permissions = permissions_until_shown(replaced) if replaced is not None else None
     try:
         with session.within(patience):
-            return await session.open(partial.temporary, _NEW)
+            return await session.open(partial.temporary, _NEW, permissions)
     except asyncssh.SFTPNoSuchFile:
         # By one at a time: rclone takes a folder that two make at once for two folders,
         # and does not find in the one what it has put into the other.
@@ -113,7 +117,7 @@ async def create(session: Session, partial: Partial, patience: float) -> asyncss
         with session.within(patience):
             await remove(session, partial.temporary, partial.notes)
     with session.within(patience):
-        return await session.open(partial.temporary, _NEW)
+        return await session.open(partial.temporary, _NEW, permissions)
 
 
 async def begin(session: Session, partial: Partial) -> asyncssh.SFTPClientFile:

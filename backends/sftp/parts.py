@@ -18,8 +18,8 @@ from backends.sftp.attributes import info_of
 from backends.sftp.bytes import download
 from backends.sftp.errors import said, sftp_errors
 from backends.sftp.partial import Partial
+from backends.sftp.publication import check_target, is_private, keep_permissions, mode_of
 from transfer.errors import (
-    ExistsError,
     IntegrityError,
     SourceChangedError,
     StoreError,
@@ -81,18 +81,22 @@ class SftpParts:
             async with self._folder.sessions.session() as session:
                 with session.within(self._folder.patience):
                     unfinished = await self._partial(upload, session)
-                    await _check_target(session, unfinished.path, no_clobber=intent.no_clobber)
+                    replaced = await check_target(
+                        session, unfinished.path, no_clobber=intent.no_clobber
+                    )
                 try:
-                    await self._allocate(session, unfinished, intent.size)
+                    await self._allocate(session, unfinished, intent.size, replaced)
                 except BaseException:
                     await self._folder.discard(unfinished)
                     raise
         self._noted[upload.id] = set()
         return upload
 
-    async def _allocate(self, session: Session, unfinished: Partial, size: int) -> None:
+    async def _allocate(
+        self, session: Session, unfinished: Partial, size: int, replaced: int | None
+    ) -> None:
         patience = self._folder.patience
-        file = await sftp_partial.create(session, unfinished, patience)
+        file = await sftp_partial.create(session, unfinished, patience, replaced)
         with session.within(patience):
             async with self._folder.closing(session, file):
                 await sftp_partial.check_space(session, unfinished.path, unfinished.folder, size)
@@ -260,6 +264,8 @@ class SftpParts:
             await folder.sync(session, file)
             with session.within(folder.patience):
                 found = await file.stat()
+                if is_private(found):
+                    await keep_permissions(file, await mode_of(session, unfinished.path))
         if found.size != expected.size:
             raise IntegrityError(
                 f"{unfinished.path}: {found.size} bytes arrived, {expected.size} were expected"
@@ -295,18 +301,6 @@ class SftpParts:
 
     async def _partial(self, upload: Upload, session: Session) -> Partial:
         return Partial(await self._folder.path_of(upload.key, session), upload.id)
-
-
-async def _check_target(session: Session, path: str, *, no_clobber: bool) -> None:
-    """Raise for a target that cannot be written, before any byte is moved."""
-    try:
-        found = await session.sftp.stat(path)
-    except asyncssh.SFTPNoSuchFile:
-        return
-    if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
-        raise StoreError(f"cannot write {path}: it is a folder", hint="name a file in it")
-    if no_clobber:
-        raise ExistsError(f"{path} exists")
 
 
 async def _takes_a_length(file: asyncssh.SFTPClientFile) -> bool:

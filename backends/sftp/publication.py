@@ -1,7 +1,8 @@
-"""Giving a file on an SFTP server its name, also where no rename replaces.
+"""Giving a file on an SFTP server its name, and the permissions of what had it before.
 
-There, the old file steps aside first. Until it is known that the new one has the name,
-the upload is among `asides`: whatever ends it, `settle` is asked over any connection.
+Where no rename replaces, the old file steps aside first. Until it is known that the
+new one has the name, the upload is among `asides`: whatever ends it, `settle` is asked
+over any connection.
 """
 
 from __future__ import annotations
@@ -11,11 +12,53 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
+from backends.partial_file import permissions_until_shown
 from transfer.errors import ExistsError, StoreError
 
 if TYPE_CHECKING:
     from backends.sftp.partial import Partial
     from backends.sftp.sessions import Session
+
+
+async def check_target(session: Session, path: str, *, no_clobber: bool) -> int | None:
+    """Return the mode of what will be replaced; None for nothing that can be looked at.
+
+    Raises for a target that cannot be written, before any byte is moved.
+    """
+    found = await _look(session, path)
+    if found is None:
+        return None
+    if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
+        raise _is_folder(path)
+    if no_clobber:
+        raise ExistsError(f"{path} exists")
+    return found.permissions
+
+
+async def mode_of(session: Session, path: str) -> int | None:
+    """Return the mode of what is there; None for nothing that can be looked at."""
+    found = await _look(session, path)
+    return found.permissions if found is not None else None
+
+
+async def _look(session: Session, path: str) -> asyncssh.SFTPAttrs | None:
+    try:
+        return await session.sftp.stat(path)
+    except asyncssh.SFTPError:  # whoever may write need not be allowed to look
+        return None
+
+
+def is_private(found: asyncssh.SFTPAttrs) -> bool:
+    """Tell whether a temporary file may have been made to replace something."""
+    mode = found.permissions
+    return mode is not None and mode & 0o777 == permissions_until_shown(mode)
+
+
+async def keep_permissions(file: asyncssh.SFTPClientFile, replaced: int | None) -> None:
+    """Give a file the permissions of the one that it replaces, where the server can."""
+    if replaced is not None:
+        with suppress(asyncssh.SFTPError):
+            await file.chmod(replaced & 0o777)
 
 
 async def publish(
@@ -78,4 +121,8 @@ async def _swap(session: Session, partial: Partial, asides: set[Partial]) -> Non
 
 async def _refuse_folder(session: Session, path: str) -> None:
     if await session.sftp.isdir(path):
-        raise StoreError(f"cannot write {path}: it is a folder", hint="name a file in it")
+        raise _is_folder(path)
+
+
+def _is_folder(path: str) -> StoreError:
+    return StoreError(f"cannot write {path}: it is a folder", hint="name a file in it")

@@ -73,9 +73,12 @@ class Session:
         """Whether more can be asked of it."""
         return not self.broken and not self._connection.is_closed()
 
-    async def open(self, path: str, mode: int) -> asyncssh.SFTPClientFile:
+    async def open(
+        self, path: str, mode: int, permissions: int | None = None
+    ) -> asyncssh.SFTPClientFile:
         """Open a file; each read or write of it is one request, of at most `block` bytes."""
-        return await self.sftp.open(path, mode, encoding=None, block_size=0)
+        attrs = asyncssh.SFTPAttrs(permissions=permissions)
+        return await self.sftp.open(path, mode, attrs, encoding=None, block_size=0)
 
     @contextmanager
     def within(self, seconds: float) -> Generator[None]:

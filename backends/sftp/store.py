@@ -25,6 +25,7 @@ from backends.sftp.errors import sftp_errors
 from backends.sftp.folder import SftpFolder
 from backends.sftp.partial import Partial
 from backends.sftp.parts import SftpParts
+from backends.sftp.publication import check_target, keep_permissions
 from backends.sftp.sessions import Sessions
 from transfer.checksums import differ
 from transfer.errors import (
@@ -90,9 +91,10 @@ class SftpStore(SftpFolder):
         async with self.writing(key, intent.nonce), self.sessions.session() as session:
             with session.within(self.patience):
                 path = await self.path_of(key, session)
+                replaced = await check_target(session, path, no_clobber=intent.no_clobber)
             unfinished = Partial(path, intent.nonce)
             try:
-                found = await self._write(session, unfinished, source, tally)
+                found = await self._write(session, unfinished, source, tally, replaced)
                 if differ(tally.checksum, intent.checksum):
                     raise IntegrityError(f"{self.url}/{key}: other bytes than were expected")
                 await self.publish(session, unfinished, no_clobber=intent.no_clobber)
@@ -123,14 +125,20 @@ class SftpStore(SftpFolder):
                     await download(opened, span, sink, tally, stall_timeout=timeout, check=check)
 
     async def _write(
-        self, session: Session, unfinished: Partial, source: Source, tally: Tally
+        self,
+        session: Session,
+        unfinished: Partial,
+        source: Source,
+        tally: Tally,
+        replaced: int | None,
     ) -> asyncssh.SFTPAttrs:
-        file = await sftp_partial.create(session, unfinished, self.patience)
+        file = await sftp_partial.create(session, unfinished, self.patience, replaced)
         async with self.closing(session, file) as opened:
             await self.fill(session, unfinished, opened, source, tally)
             await self.sync(session, file)
             with session.within(self.patience):
                 found = await file.stat()
+                await keep_permissions(file, replaced)
         if found.size != source.size:
             raise DamagedInTransitError(
                 f"{unfinished.path}: {found.size} bytes arrived, {source.size} were sent"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
+import anyio
 import asyncssh
 import pytest
 
 from backends.partial_file import is_ours
 from bench.servers import free_port
 from tests.conformance.suite import get, put
-from tests.support.file_servers import make_home, openssh
+from tests.support.file_servers import make_home, openssh, sshd
 from transfer.engine import Engine
 from transfer.errors import ConnectionLostError, StoreError
 from transfer.model import Expected, Intent, Part, Span
@@ -21,6 +22,8 @@ from transfer.store import Context
 from transfer.tally import Tally
 
 pytestmark = pytest.mark.servers
+
+__all__ = ["sshd"]
 
 SETTINGS = Settings(attempts=2, outage_patience=0, connect_timeout=5)
 
@@ -184,7 +187,68 @@ async def test_openssh_without_its_own_rename_replaces_too(tmp_path, monkeypatch
         assert target.read_bytes() == b"new"
 
 
-async def _sent(store, data):
-    upload = await store.parts.create("t", Intent(len(data), len(data)))
+@pytest.mark.parametrize("mode", [0o640, 0o755, 0o600, 0o444])
+async def test_a_new_file_has_the_permissions_of_the_old_one(sshd, monkeypatch, mode):
+    monkeypatch.setenv("HOME", str(sshd.home))
+    target = sshd.folder / f"mode-{mode:o}"
+    target.write_bytes(b"old")
+    target.chmod(mode)
+    async with opened(sshd.url) as store:
+        await put(store, target.name, b"newer")
+        assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"newer", mode)
+        upload, receipt = await _sent(store, b"new", target.name)
+        await store.parts.complete(upload, [receipt], Expected(3))
+        assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", mode)
+
+
+async def test_what_replaces_something_private_is_private_before_it_is_shown(sshd, monkeypatch):
+    monkeypatch.setenv("HOME", str(sshd.home))
+    room = sshd.folder / "private"
+    room.mkdir()
+    for name in ("put", "parts"):
+        (room / name).write_bytes(b"old")
+        (room / name).chmod(0o640)
+    seen = []
+
+    def look():
+        return [path.stat().st_mode & 0o777 for path in room.glob(".transfer-*.partial")]
+
+    class Looking(BytesSource):
+        async def pour(self, sink, tally):
+            await super().pour(sink, tally)
+            seen.extend(await anyio.to_thread.run_sync(look))
+
+    async with opened(f"{sshd.url}/private") as store:
+        await store.put("put", Looking(b"new"), Intent(3), Tally())
+        upload = await store.parts.create("parts", Intent(3, 3))
+        await store.parts.send(upload, Part(1, Span(0, 3)), Looking(b"new"), Tally())
+        await store.parts.abort(upload)
+    assert seen == [0o600, 0o600]
+
+
+async def test_a_file_that_replaces_none_has_what_the_server_gives(sshd, monkeypatch):
+    monkeypatch.setenv("HOME", str(sshd.home))
+    room = sshd.folder / "unasked"
+    room.mkdir()
+    async with opened(f"{sshd.url}/unasked") as store:
+        await put(store, "put", b"new")
+        upload, receipt = await _sent(store, b"new", "parts")
+        await store.parts.complete(upload, [receipt], Expected(3))
+    (room / "usual").touch()
+    assert len({path.stat().st_mode for path in room.iterdir()}) == 1
+
+
+async def test_a_file_is_replaced_where_the_server_keeps_no_permissions(scripted, monkeypatch):
+    def refuse(self, file_obj, attrs):
+        raise asyncssh.SFTPOpUnsupported("no")
+
+    monkeypatch.setattr(_Files, "fsetstat", refuse, raising=False)
+    async with opened(scripted.url) as store:
+        await put(store, "t", b"new")
+    assert scripted.files() == {"t": b"new"}
+
+
+async def _sent(store, data, key="t"):
+    upload = await store.parts.create(key, Intent(len(data), len(data)))
     part = Part(1, Span(0, len(data)))
     return upload, await store.parts.send(upload, part, BytesSource(data), Tally())
