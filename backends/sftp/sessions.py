@@ -81,14 +81,15 @@ class Session:
         return await self.sftp.open(path, mode, attrs, encoding=None, block_size=0)
 
     @contextmanager
-    def within(self, seconds: float) -> Generator[None]:
+    def within(self, seconds: float, *, hint: str = "") -> Generator[None]:
         """Give the block so long; a server that was too slow is not asked again on this one."""
         try:
             with anyio.fail_after(seconds):
                 yield
         except TimeoutError:
             self.drop()
-            raise StalledError(f"the server did not answer for {seconds:.0f} s") from None
+            message = f"the server did not answer for {seconds:.0f} s"
+            raise StalledError(message, hint=hint) from None
 
     def drop(self) -> None:
         """Cut the connection: what is under way on it is not waited for."""

@@ -181,7 +181,8 @@ class SftpStore(SftpFolder):
     async def _remove_unfinished(self, key: str) -> None:
         with sftp_errors(f"remove {self.url}/{key}"):
             async with self.sessions.session() as session:
-                await sftp_partial.remove(session, self.authority.path_of(key))
+                with session.within(self.patience):
+                    await sftp_partial.remove(session, self.authority.path_of(key))
 
     async def _entries(self, prefix: str) -> list[Entry]:
         """List one folder."""
@@ -189,7 +190,8 @@ class SftpStore(SftpFolder):
             async with self.sessions.session() as session:
                 folder = self.authority.path_of(prefix)
                 if prefix and self.confined:
-                    folder = await self.path_of(prefix.removesuffix("/"), session)
+                    with session.within(self.patience):
+                        folder = await self.path_of(prefix.removesuffix("/"), session)
                 names = await self._names(session, folder)
                 return [
                     entry
@@ -225,15 +227,22 @@ class SftpStore(SftpFolder):
             return Entry(text, info_of(prefix + text, name.attrs))
         if self.confined:
             return None
+        # It may lead to a disk that does not answer, while the connection is alive.
         path = f"{folder.rstrip('/')}/{text}"
-        try:
-            found = await session.sftp.stat(path)
-        except asyncssh.SFTPError:
-            # It leads nowhere: opening it says why.
-            return Entry(text, ObjectInfo(prefix + text, 0))
-        if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
-            return Entry(text, leads_to=str(await session.sftp.realpath(path)))
-        return Entry(text, info_of(prefix + text, found))
+        with session.within(self.patience, hint=f"it was asked where the link {path} leads"):
+            return await _followed(session, path, prefix, text)
+
+
+async def _followed(session: Session, path: str, prefix: str, name: str) -> Entry:
+    """Return what a link leads to."""
+    try:
+        found = await session.sftp.stat(path)
+    except asyncssh.SFTPError:
+        # It leads nowhere: opening it says why.
+        return Entry(name, ObjectInfo(prefix + name, 0))
+    if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
+        return Entry(name, leads_to=str(await session.sftp.realpath(path)))
+    return Entry(name, info_of(prefix + name, found))
 
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import asyncssh
 import pytest
 
 from backends.partial_file import is_ours
-from bench.servers import free_port
 from tests.conformance.suite import get, put
-from tests.support.file_servers import make_home, openssh, sshd
+from tests.support.fake_ssh import FakeSsh
+from tests.support.file_servers import openssh, sshd
 from transfer.engine import Engine
 from transfer.errors import ConnectionLostError, StoreError
 from transfer.model import Expected, Intent, Part, Span
@@ -41,36 +41,20 @@ async def opened(url, notices=None):
         yield store
 
 
-class Scripted:
-    """A fake: a server without a rename that replaces, which can be told what to do after one.
+class Scripted(FakeSsh):
+    """A server without a rename that replaces, which can be told what to do after one.
 
     No real server can be told to go away between two renames.
     """
 
-    def __init__(self, tmp_path, monkeypatch):
-        self.folder = tmp_path / "served"
-        self.folder.mkdir()
-        self._home = tmp_path / "home"
-        self._port = free_port()
-        self._hostkey = make_home(self._home, self._port)
-        self._acceptor = None
-        monkeypatch.setenv("HOME", str(self._home))
-        self.url = f"sftp://u@127.0.0.1:{self._port}/"
+    def __init__(self, folder):
+        super().__init__(folder, lambda channel, root: _Files(channel, root, self))
         # What is done with a connection after each rename that succeeds, in order.
         self.then = []
         self.refused = []
 
-    async def up(self):
-        self._acceptor = await asyncssh.listen(
-            "127.0.0.1",
-            self._port,
-            server_host_keys=[str(self._hostkey)],
-            authorized_client_keys=str(self._home / ".ssh" / "id_ed25519.pub"),
-            sftp_factory=lambda channel: _Files(channel, self),
-        )
-
-    def down(self, connection):
-        self._acceptor.close()
+    def stop(self, connection):
+        self.down()
         connection.abort()
 
     def files(self):
@@ -78,8 +62,8 @@ class Scripted:
 
 
 class _Files(asyncssh.SFTPServer):
-    def __init__(self, channel, script):
-        super().__init__(channel, chroot=str(script.folder).encode())
+    def __init__(self, channel, root, script):
+        super().__init__(channel, chroot=root)
         self._script = script
 
     def posix_rename(self, oldpath, newpath):
@@ -95,11 +79,12 @@ class _Files(asyncssh.SFTPServer):
 
 @pytest.fixture
 async def scripted(tmp_path, monkeypatch):
-    server = Scripted(tmp_path, monkeypatch)
+    server = Scripted(tmp_path)
+    monkeypatch.setenv("HOME", str(server.home))
     await server.up()
     (server.folder / "t").write_bytes(b"old")
     yield server
-    server._acceptor.close()
+    server.down()
 
 
 def cut(connection):
@@ -124,7 +109,7 @@ async def test_a_new_file_that_is_refused_its_name_leaves_the_old_one(scripted):
 
 
 async def test_an_old_file_that_cannot_be_given_back_is_named_and_no_leftover(scripted):
-    scripted.then = [scripted.down]
+    scripted.then = [scripted.stop]
     intent = Intent(3)
     async with opened(scripted.url) as store:
         with pytest.raises(ConnectionLostError) as caught:
@@ -148,7 +133,7 @@ async def test_a_second_attempt_leaves_nothing_of_the_first(scripted, tmp_path):
 
 
 async def test_parts_are_put_together_again_after_a_cut(scripted):
-    scripted.then = [scripted.down]
+    scripted.then = [scripted.stop]
     async with opened(scripted.url) as store:
         upload, receipt = await _sent(store, b"new")
         with pytest.raises(ConnectionLostError, match="if /t is missing"):
@@ -159,7 +144,7 @@ async def test_parts_are_put_together_again_after_a_cut(scripted):
 
 
 async def test_an_upload_that_is_given_up_gives_the_old_file_back(scripted):
-    scripted.then = [scripted.down]
+    scripted.then = [scripted.stop]
     async with opened(scripted.url) as store:
         upload, receipt = await _sent(store, b"new")
         with pytest.raises(ConnectionLostError):
