@@ -10,7 +10,7 @@ import asyncssh
 
 from backends.partial_file import is_ours
 from backends.sftp import partial as sftp_partial
-from backends.sftp.attributes import info_of
+from backends.sftp.attributes import info_of, is_special
 from backends.sftp.bytes import OpenedFile, upload
 from backends.sftp.copies import SftpCopies
 from backends.sftp.errors import LIBRARY_ERRORS, sftp_errors
@@ -19,6 +19,7 @@ from backends.sftp.publication import publish, settle
 from transfer.errors import (
     BadKeyError,
     NotFoundError,
+    StoreError,
     TransferError,
 )
 from transfer.keys import check_key
@@ -66,6 +67,8 @@ class SftpFolder:
                 with session.within(self.patience):
                     path = await self.path_of(key, session)
                     found = await session.sftp.stat(path)
+        if is_special(found):
+            raise StoreError(f"{self.url}/{key} is not a regular file: it is left alone")
         if found.type != asyncssh.FILEXFER_TYPE_REGULAR:
             raise NotFoundError(f"{self.url}/{key} is not a regular file")
         return info_of(key, found)

@@ -19,7 +19,7 @@ from backends.authority import authority_of
 from backends.remote_file import RemoteFile
 from backends.remote_walk import Entry, Leftovers, RemoteWalks
 from backends.sftp import partial as sftp_partial
-from backends.sftp.attributes import info_of, version_of
+from backends.sftp.attributes import info_of, listed_as, version_of
 from backends.sftp.bytes import BUFFER, download
 from backends.sftp.errors import sftp_errors
 from backends.sftp.folder import SftpFolder
@@ -224,7 +224,7 @@ class SftpStore(SftpFolder):
         if kind == asyncssh.FILEXFER_TYPE_DIRECTORY:
             return Entry(text)
         if kind != asyncssh.FILEXFER_TYPE_SYMLINK:
-            return Entry(text, info_of(prefix + text, name.attrs))
+            return Entry(text, listed_as(prefix + text, name.attrs))
         if self.confined:
             return None
         # It may lead to a disk that does not answer, while the connection is alive.
@@ -242,7 +242,7 @@ async def _followed(session: Session, path: str, prefix: str, name: str) -> Entr
         return Entry(name, ObjectInfo(prefix + name, 0))
     if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
         return Entry(name, leads_to=str(await session.sftp.realpath(path)))
-    return Entry(name, info_of(prefix + name, found))
+    return Entry(name, listed_as(prefix + name, found))
 
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
 
 import anyio
@@ -10,12 +11,16 @@ import pytest
 
 from tests.conformance.suite import keys, put
 from tests.support.fake_ssh import FakeSsh
-from transfer.errors import StalledError
+from tests.support.file_servers import sshd
+from transfer.engine import Engine
+from transfer.errors import StalledError, StoreError
 from transfer.registry import locate, open_folder
 from transfer.settings import Settings
 from transfer.store import Context
 
 pytestmark = pytest.mark.servers
+
+__all__ = ["sshd"]
 
 LEFTOVER = f".transfer-{'0' * 32}.partial"
 
@@ -94,3 +99,28 @@ async def test_a_leftover_that_does_not_go_away_is_not_waited_for(dead_disk):
     async with opened(dead_disk.url) as store:
         with anyio.fail_after(10), pytest.raises(StalledError):
             await store.leftovers.remove(LEFTOVER)
+
+
+async def test_what_is_no_file_is_named_and_left_alone(sshd, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(sshd.home))
+    room, copy, local = sshd.folder / "special", tmp_path / "copy", tmp_path / "local"
+    for folder in (room, local):
+        folder.mkdir()
+        os.mkfifo(folder / "pipe")
+        (folder / "file").write_bytes(b"x")
+        (folder / "to-file").symlink_to("file")
+        (folder / "to-pipe").symlink_to("pipe")
+    async with opened(sshd.url) as store:
+        listed = {info.key: info.size for info in (await store.scan("special/")).objects}
+        with pytest.raises(StoreError, match="not a regular file: it is left alone"):
+            await store.stat("special/pipe")
+    wanted = {"special/file": 1, "special/pipe": 0, "special/to-file": 1, "special/to-pipe": 0}
+    assert listed == wanted
+    async with Engine(Settings()) as engine:
+        with anyio.fail_after(20):
+            report = await engine.run(f"{sshd.url}/special/", f"{copy}/")
+            same = await engine.run(f"{local}/", f"{tmp_path / 'other'}/")
+    assert sorted(path.name for path in copy.iterdir()) == ["file", "to-file"]
+    for failed in (report.failed, same.failed):
+        assert len(failed) == 2
+        assert all("left alone" in str(failure.error) for failure in failed)
