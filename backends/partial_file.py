@@ -52,7 +52,8 @@ def temporary_name(name: str) -> str:
 
 def aside_name(name: str, nonce: str) -> str:
     """Return where an old file waits while a new one takes its name; never taken for a leftover."""
-    return f"{name[:200]}.before-{nonce[:8]}"
+    short = name.encode()[:200].decode(errors="ignore")
+    return f"{short}.before-{nonce[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
