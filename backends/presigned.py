@@ -12,6 +12,7 @@ from transfer.errors import (
     PreconditionError,
     SourceChangedError,
 )
+from transfer.mover.ranges import total_of
 from transfer.sources import checksum_of_source
 from transfer.store import Origin, Request
 
@@ -167,7 +168,9 @@ class RemoteObject:
             error = self._error_of(answer)
             self._expired = isinstance(error, ExpiredError)
             raise self._changed() if isinstance(error, PreconditionError) else error
-        self._check_version(self._version_in(answer.headers))
+        if asked is not None and total_of(answer.headers) not in {None, self.info.size}:
+            raise self._changed()
+        self._check_version(answer.headers, span)
         if self._checksum_of is not None and span.size == self.info.size:
             self._check_content(self._checksum_of(answer.headers), tally)
         if tally.moved != span.size:
@@ -184,9 +187,9 @@ class RemoteObject:
         if said is not None:
             self.info = replace(self.info, checksum=said)
 
-    def _check_version(self, version: str | None) -> None:
+    def _check_version(self, headers: Mapping[str, str], span: Span) -> None:  # noqa: ARG002
         """Servers that ignore If-Match, or gave no version before, still say what they sent."""
-        seen = (version or "").strip('"')
+        seen = (self._version_in(headers) or "").strip('"')
         known = (self.info.version or self._seen or "").strip('"')
         if seen and known and seen != known:
             raise self._changed()

@@ -2,7 +2,7 @@
 
 A version is a strong ETag. Where there is none, Last-Modified is one, if it was
 a second old when it was told: then nothing could have been written unseen
-(section 8.8.2.2).
+(section 8.8.2.2). What is no version can still give a change away: it is a mark.
 """
 
 from __future__ import annotations
@@ -64,10 +64,24 @@ def version_of(headers: Mapping[str, str]) -> str | None:
     etag = strong(headers.get("etag"))
     if etag is not None:
         return etag
-    told, modified = seconds(headers.get("date")), seconds(headers.get("last-modified"))
-    if told is None or modified is None or told - modified < 1:
+    if seconds(headers.get("date")) is None or seconds(headers.get("last-modified")) is None:
         return None
-    return headers["last-modified"]
+    return None if is_young(headers) else headers["last-modified"]
+
+
+def is_young(headers: Mapping[str, str]) -> bool:
+    """Whether it was written within the second in which it was told of."""
+    told, modified = seconds(headers.get("date")), seconds(headers.get("last-modified"))
+    return told is not None and modified is not None and told - modified < 1
+
+
+def marks_of(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return what changes with the bytes, good enough to be compared if not to be asked for.
+
+    An ETag may be weak, and become a strong one when the object is old enough (Apache).
+    """
+    marks = {name: headers.get(name, "").strip() for name in ("etag", "last-modified")}
+    return {name: text.removeprefix("W/") for name, text in marks.items() if text}
 
 
 def condition_of(version: str) -> dict[str, str]:

@@ -11,25 +11,25 @@ from __future__ import annotations
 import secrets
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import anyio
 
 from backends.logins import password_seen
 from backends.partial_file import is_ours
-from backends.presigned import RemoteObject
 from backends.remote_walk import Leftovers, RemoteWalks
 from backends.web.answers import (
     answered_version,
-    checksum_of,
-    condition_of,
     gives_ranges,
     info_of_head,
     leads_to_folder,
+    marks_of,
     versions_differ,
 )
 from backends.web.copies import DavCopies
 from backends.web.dav import Dav, Kinds, info_of
+from backends.web.opened import Opened
 from backends.web.site import Site, site_of
 from transfer.content_types import UNKNOWN, content_type_of
 from transfer.errors import (
@@ -47,14 +47,13 @@ from transfer.errors import (
 from transfer.model import ObjectInfo, Page, Traits
 from transfer.redaction import redact
 from transfer.sizes import MIB, TIB
-from transfer.store import SignedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Mapping
 
     from backends.remote_walk import Entry
     from transfer.model import Intent
-    from transfer.store import Context, OpenObject, Source, Store
+    from transfer.store import Context, OpenObject, Response, Source, Store
     from transfer.tally import Tally
 
 _LARGEST = 8 * 1024 * 1024 * TIB - 1
@@ -63,6 +62,7 @@ _TO_CLEAN_UP = 2.0
 _PAUSE = 0.1
 # Objects of this size are read in ranges: worth asking once whether there are any.
 _LARGE = 16 * MIB
+_NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
 _MLFLOW_PATH = "/mlflow-artifacts/artifacts/"
 
 
@@ -127,13 +127,20 @@ class HttpStore:
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
         """Open an object, pinned to its version if the server tells versions apart."""
         _check(key)
-        found = info
+        found, headers = info, _NOTHING_SAID
         if found is None or found.version is None or self._ranges is None:
-            found = await self._head(key)
+            answer = await self._looked_at(key)
+            found, headers = self._told(key, answer), answer.headers
         if info is not None and versions_differ(info.version, found.version):
             raise SourceChangedError(f"{self._site.shown(key)} was replaced since it was listed")
-        look = partial(self._look_again, found)
-        yield _Opened(self._site, found, self._copies.realm, look, ranged=self._ranges is True)
+        yield Opened(
+            self._site,
+            found,
+            headers,
+            partial(self._looked_at, key),
+            realm=self._copies.realm,
+            ranged=self._ranges is True,
+        )
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Store an object: under a temporary name first, where the server can rename."""
@@ -234,19 +241,20 @@ class HttpStore:
             raise ExistsError(f"{self._site.shown(key)} exists")
 
     async def _head(self, key: str) -> ObjectInfo:
+        return self._told(key, await self._looked_at(key))
+
+    def _told(self, key: str, answer: Response) -> ObjectInfo:
+        return info_of_head(key, self._site.shown(key), answer)
+
+    async def _looked_at(self, key: str) -> Response:
         answer = await self._site.ask("HEAD", key)
         if leads_to_folder(self._site.url(key), answer):
             raise NotFoundError(f"{self._site.shown(key)} is a folder")
         if not answer.ok:
             raise self._site.error("look at", key, answer)
-        self._ranges = gives_ranges(answer.headers)
-        return info_of_head(key, self._site.shown(key), answer)
-
-    async def _look_again(self, known: ObjectInfo) -> ObjectInfo:
-        """Return what is known if that is still there; a listing may have said it otherwise."""
-        found = await self._head(known.key)
-        other = found.size != known.size or versions_differ(known.version, found.version)
-        return found if other else known
+        # Without a mark, nothing would tell ranges of one object from those of another.
+        self._ranges = gives_ranges(answer.headers) and bool(marks_of(answer.headers))
+        return answer
 
     async def _discard(self, temporary: str) -> None:
         """Remove a temporary file; what cannot be removed now is remembered."""
@@ -282,41 +290,6 @@ class HttpStore:
             path = f"/{prefix}".partition(_MLFLOW_PATH)[2]
             return f"this looks like an MLflow server: write mlflow-artifacts://{host}/{path}"
         return "name each file, or use a server with WebDAV"
-
-
-class _Opened(RemoteObject):
-    """An object of a web server; a range is asked for only where part of it is wanted."""
-
-    def __init__(
-        self,
-        site: Site,
-        info: ObjectInfo,
-        realm: str,
-        look: Callable[[], Awaitable[ObjectInfo]],
-        *,
-        ranged: bool,
-    ) -> None:
-        self._site = site
-        request = SignedRequest("GET", site.url(info.key), site.headers, float("inf"))
-
-        async def sign(renew: bool) -> SignedRequest:  # noqa: FBT001 - a callback
-            del renew
-            return request
-
-        super().__init__(
-            info,
-            site.mover,
-            sign,
-            tls_for=lambda _: site.tls,
-            error_of=lambda answer: site.error("read", info.key, answer),
-            ranged=ranged,
-            checksum_of=checksum_of,
-            condition_of=condition_of,
-            version_in=partial(answered_version, info.version),
-            realm=realm,
-            place=info.key,
-            look=look,
-        )
 
 
 def _check(key: str) -> None:

@@ -383,6 +383,18 @@ async def test_an_object_that_was_replaced_is_pulled_anew(memory, settings, cont
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+async def test_of_an_object_without_a_version_nothing_is_kept(memory, settings, content, tmp_path):
+    """A later run could not tell it from another of that length."""
+    info = replace(memory.shelf.objects["in"][0], version=None, checksum=None)
+    memory.shelf.objects["in"] = info, content
+    store = FaultyStore(memory, breaking_off("read", 6, settings))
+    async with engine_with(store, settings) as engine:
+        report = await engine.run("memory://bucket/in", tmp_path / "out")
+    assert "goes on from there" not in str(report.failed[0].error)
+    assert await anyio.to_thread.run_sync(os.listdir, tmp_path) == []
+    assert records(settings) == []
+
+
 async def test_an_unfinished_file_that_somebody_removed_is_pulled_anew(
     memory, settings, content, tmp_path
 ):

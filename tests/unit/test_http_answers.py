@@ -11,6 +11,7 @@ from backends.web.answers import (
     info_of_head,
     is_dav,
     leads_to_folder,
+    marks_of,
     version_of,
     versions_differ,
 )
@@ -44,6 +45,14 @@ def test_a_date_is_a_version_if_nothing_can_have_been_written_since():
     assert version_of(weak) is None
     assert version_of({}) is None
     assert condition_of(DATE) == {"If-Unmodified-Since": DATE}
+
+
+def test_what_is_no_version_may_be_a_mark():
+    assert marks_of({"etag": 'W/"x"', "last-modified": DATE, "date": DATE}) == {
+        "etag": '"x"',
+        "last-modified": DATE,
+    }
+    assert marks_of({"etag": " ", "date": DATE}) == {}
 
 
 def test_an_answer_tells_the_version_in_the_way_it_was_asked():

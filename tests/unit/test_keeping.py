@@ -104,3 +104,20 @@ async def test_a_folder_that_cannot_be_made_costs_a_notice_only(name: str):
 
 async def test_who_would_not_go_on_is_not_told_that_it_cannot():
     assert await keeper(Path("/proc/nope"), resume=False).claim(pair("a")) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "local", "goes_on"), [("v", False, True), (None, False, False), (None, True, True)]
+)
+async def test_a_source_without_a_version_is_not_gone_on_with(
+    tmp_path: Path, version: str | None, local: bool, goes_on: bool
+):
+    source = Pair("http://h/a", "/out/a", ObjectInfo("a", 10, version), local_source=local)
+    first = await keeper(tmp_path).claim(source)
+    assert first is not None
+    await first.begin(Upload("a", "id", 10, 5), ())
+    await first.close()
+    second = await keeper(tmp_path).claim(source)
+    assert second is not None
+    assert (second.resumable is not None) is goes_on
+    await second.close()

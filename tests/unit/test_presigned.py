@@ -115,6 +115,15 @@ async def test_version_that_the_server_ignored_is_compared():
         await Remote((206, {"etag": '"v2"'}, b"abc")).read(0, 3)
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"content-range": "bytes 0-2/11"}, 206), ({"content-length": "3"}, 200)],
+)
+async def test_range_of_an_object_of_another_length_is_of_another_object(headers, status):
+    with pytest.raises(SourceChangedError):
+        await Remote((status, {"etag": '"v1"', **headers}, b"abc")).read(0, 3)
+
+
 async def test_quotes_around_a_version_do_not_matter():
     assert await Remote((206, {"etag": "v1"}, b"abc")).read(0, 3) == b"abc"
 

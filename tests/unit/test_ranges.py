@@ -4,7 +4,7 @@ import pytest
 
 from transfer.errors import ProtocolError
 from transfer.model import Span
-from transfer.mover.ranges import check_placement, range_header
+from transfer.mover.ranges import check_placement, range_header, total_of
 
 
 def test_range_header_names_the_last_byte():
@@ -62,3 +62,17 @@ def test_whole_object_of_another_length_does_not(length: str):
 def test_start_of_the_object_without_a_range_needs_the_status_200():
     with pytest.raises(ProtocolError):
         check_placement(206, {"content-length": "20"}, Span(0, 20))
+
+
+@pytest.mark.parametrize(
+    ("headers", "total"),
+    [
+        ({"content-range": "bytes 10-19/100", "content-length": "10"}, 100),
+        ({"content-range": " bytes 10-19/100 "}, 100),
+        ({"content-range": "bytes 10-19/*", "content-length": "10"}, None),
+        ({"content-length": "20"}, 20),
+        ({}, None),
+    ],
+)
+def test_length_of_the_whole_is_said_beside_the_range(headers: dict[str, str], total: int | None):
+    assert total_of(headers) == total

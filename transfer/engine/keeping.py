@@ -67,6 +67,11 @@ class Pair:
         """What pins the source; for a file, its content does."""
         return None if self.local_source else self.info.version
 
+    @property
+    def pinned(self) -> bool:
+        """Whether a later run can tell that the source is still what was read."""
+        return self.local_source or self.info.version is not None
+
 
 class Keeper:
     """The records of one run; `resume` says whether former ones are gone on with.
@@ -195,7 +200,7 @@ class Kept:
         former = self._entry.record
         if former is None or former.pending_abort or not self._keeper.resume:
             return None
-        if former.size != self._pair.info.size:
+        if former.size != self._pair.info.size or not self._pair.pinned:
             return None
         return former if former.version == self._pair.version else None
 

@@ -240,8 +240,9 @@ class FileTransfer(Job):
         if (found := await self._found_there()) is not None:
             return Stored(found)
         opened = await self._open()
-        self._kept = await self._keeper.claim(self._pair(opened))
-        if self._kept is None:
+        pair = self._pair(opened)
+        self._kept = await self._keeper.claim(pair)
+        if self._kept is None or not pair.pinned:
             self.machine.keep = False
         with self._grace.finishing():
             event = await self._gone_on_with(opened) or await self._begun_anew()

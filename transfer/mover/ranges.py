@@ -41,3 +41,11 @@ def check_placement(status: int, headers: Mapping[str, str], span: Span) -> None
     raise ProtocolError(
         f"asked for bytes {span}, the server answered {status} without saying which bytes it sent"
     )
+
+
+def total_of(headers: Mapping[str, str]) -> int | None:
+    """Return how long the whole object is, by an answer that `check_placement` let pass."""
+    content_range = headers.get("content-range")
+    # Without one, the answer is the whole object.
+    said = content_range.rpartition("/")[2] if content_range else headers.get("content-length", "")
+    return int(said) if said.strip().isdecimal() else None
