@@ -96,6 +96,8 @@ class HttpStore:
         self.leftovers = Leftovers(self._entries, self._dav.remove)
         self._ranges: bool | None = None
         self._left: set[str] = set()
+        # The intentions whose PUT has broken off, and may have left something.
+        self._broken: set[str] = set()
 
     @property
     def traits(self) -> Traits:
@@ -151,8 +153,11 @@ class HttpStore:
             return await self._put_and_move(key, source, tally, headers, intent)
         try:
             return await self._put_directly(key, source, tally, headers, intent)
-        except (ConnectionLostError, DamagedInTransitError, StalledError) as error:
-            error.add_hint("without WebDAV, the server may show what arrived of it")
+        except TransferError as error:
+            if error.retryable:
+                self._broken.add(intent.nonce)
+            if isinstance(error, (ConnectionLostError, DamagedInTransitError, StalledError)):
+                error.add_hint("without WebDAV, the server may show what arrived of it")
             raise
 
     async def delete(self, key: str) -> None:
@@ -220,13 +225,13 @@ class HttpStore:
     ) -> ObjectInfo:
         """PUT without a net: compared afterwards with what the server has then."""
         if intent.no_clobber:
-            await self._refuse_existing(key)
+            await self._refuse_existing(key, intent)
             headers["If-None-Match"] = "*"
         try:
             answer = await self._site.send(key, headers, source, tally)
         except TransferError as error:
             if intent.no_clobber and error.code == "precondition":
-                raise ExistsError(f"{self._site.shown(key)} exists") from None
+                raise self._exists(key, intent) from None
             raise
         info = await self._head(key)
         said = answered_version(None, answer.headers)
@@ -234,11 +239,24 @@ class HttpStore:
             raise self._cut(key, info.size, source.size)
         return info
 
-    async def _refuse_existing(self, key: str) -> None:
+    async def _refuse_existing(self, key: str, intent: Intent) -> None:
         """Many servers ignore If-None-Match: they are asked before, too."""
         with suppress(NotFoundError):
             await self._head(key)
-            raise ExistsError(f"{self._site.shown(key)} exists")
+            raise self._exists(key, intent)
+
+    def _exists(self, key: str, intent: Intent) -> TransferError:
+        """After an attempt that broke off it may be our own half, or somebody else's since.
+
+        Nothing tells which, so it is not replaced: that costs a look, the other way a file.
+        """
+        error = ExistsError(f"{self._site.shown(key)} exists")
+        if intent.nonce in self._broken:
+            error.add_hint(
+                "it may be what arrived of this file when the attempt before broke off:"
+                " look at it, and remove it if it is, before you transfer it again"
+            )
+        return error
 
     async def _head(self, key: str) -> ObjectInfo:
         return self._told(key, await self._looked_at(key))

@@ -10,22 +10,27 @@ from backends.web.dav import Kinds
 from backends.web.site import Site
 from backends.web.store import HttpStore
 from transfer.mover.ranges import check_placement
+from transfer.sources import BytesSink
 from transfer.store import Response, Tls
+from transfer.tally import Tally
 
 if TYPE_CHECKING:
     from transfer.store import Request, Sink, Source
-    from transfer.tally import Tally
 
 URL = "http://host"
 
 
 @dataclass
 class PlainWeb:
-    """Answers have the headers of `marks`; those to GET, of `marks_of_get` if that is set."""
+    """Answers have the headers of `marks`; those to GET, of `marks_of_get` if that is set.
+
+    A PUT fails with the next of `breaks`, and leaves that share of it.
+    """
 
     data: bytes | None = None
     marks: dict[str, str] = field(default_factory=dict[str, str])
     marks_of_get: dict[str, str] | None = None
+    breaks: list[tuple[Exception, float]] = field(default_factory=list[tuple[Exception, float]])
     requests: list[Request] = field(default_factory=list["Request"])
 
     def store(self) -> HttpStore:
@@ -46,8 +51,9 @@ class PlainWeb:
         tally: Tally | None = None,
     ) -> Response:
         """Answer as a mover does."""
-        del source
         self.requests.append(request)
+        if request.method == "PUT":
+            return await self._put(source, tally)
         if self.data is None:
             return Response(404, {})
         size = len(self.data)
@@ -70,6 +76,17 @@ class PlainWeb:
         tally.update(body)
         await sink.write(0, body)
         return Response(status, headers)
+
+    async def _put(self, source: Source | None, tally: Tally | None) -> Response:
+        assert source is not None
+        kept = BytesSink()
+        await source.pour(kept, tally or Tally())
+        if self.breaks:
+            error, share = self.breaks.pop(0)
+            self.data = bytes(kept.data[: int(source.size * share)]) if share else self.data
+            raise error
+        self.data = bytes(kept.data)
+        return Response(201, {})
 
 
 def dates(modified: float, told: float) -> dict[str, str]:
