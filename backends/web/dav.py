@@ -27,11 +27,11 @@ from transfer.errors import (
 )
 from transfer.model import ObjectInfo
 from transfer.sizes import MIB
+from transfer.store import Response
 
 if TYPE_CHECKING:
     from backends.web.site import Site
     from transfer.errors import TransferError
-    from transfer.store import Response
 
 # A folder of a hundred thousand files is listed in about this many bytes.
 _LARGEST_LISTING = 64 * MIB
@@ -55,13 +55,18 @@ class Dav:
         fitting = [entry for entry in entries if entry.path == key] or entries
         if len(fitting) != 1:
             raise ProtocolError(f"{self._site.shown(key)}: the server tells of something else")
+        self._check(key, fitting[0])
         return replace(fitting[0], path=key)
 
     async def entries(self, folder: str) -> list[Entry]:
-        """Return what is in a folder; nothing if there is no such folder."""
+        """Return what is in a folder; nothing if there is no such folder.
+
+        What the server could not look at is listed as empty: opening it says why.
+        """
         found: list[Entry] = []
         for entry in await self._propfind(folder, "1") or []:
             if entry.path == folder.removesuffix("/"):
+                self._check(folder, entry)
                 continue
             if entry.path != folder + entry.name:
                 raise ProtocolError(
@@ -69,9 +74,15 @@ class Dav:
                 )
             if entry.is_folder:
                 found.append(Entry(entry.name))
+            elif entry.failed is not None:
+                found.append(Entry(entry.name, ObjectInfo(entry.path, 0)))
             else:
                 found.append(Entry(entry.name, info_of(entry, self._site.shown(entry.path))))
         return found
+
+    def _check(self, key: str, entry: DavEntry) -> None:
+        if entry.failed is not None:
+            raise self._site.error("look at", key, Response(entry.failed, {}))
 
     async def make_folder(self, folder: str) -> None:
         """Make a folder ("" or "a/b/") and those above it; what is there is fine."""

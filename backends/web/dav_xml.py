@@ -32,7 +32,9 @@ PROPFIND = (
 _DAV = "{DAV:}"
 _CHECKSUM = "{http://owncloud.org/ns}checksum"
 _ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)
-_OK = re.compile(r"HTTP/\S+ 200\b")
+_STATUS = re.compile(r"\s*HTTP/\S+ (\d{3})\b")
+_OK = 200
+_GONE = {404, 410}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class DavEntry:
     """A file or a folder; `path` is decoded, without slashes at its ends.
 
     `version` is a strong ETag, `modified` seconds since 1970, `size` None where
-    the server does not say it.
+    the server does not say it. `failed` is the status that it has instead of properties.
     """
 
     path: str
@@ -49,6 +51,7 @@ class DavEntry:
     version: str | None = None
     modified: float | None = None
     checksum: Checksum | None = None
+    failed: int | None = None
 
     @property
     def name(self) -> str:
@@ -94,24 +97,42 @@ def _entry(item: Element) -> Iterator[DavEntry]:
     href = item.findtext(f"{_DAV}href")
     if not href:
         raise ProtocolError("a listing with an entry that has no address")
+    path = _path(href.strip())
+    stats = item.findall(f"{_DAV}propstat")
     found = [
         prop
-        for propstat in item.iterfind(f"{_DAV}propstat")
-        if _OK.match(propstat.findtext(f"{_DAV}status", ""))
+        for propstat in stats
+        if _status(propstat) == _OK
         for prop in propstat.iterfind(f"{_DAV}prop")
     ]
     if not found:
-        return  # an entry that could not be looked at
+        yield from _failed(path, href, [_status(one) for one in (item, *stats)])
+        return
     text = {child.tag: (child.text or "").strip() for prop in found for child in prop}
     size = text.get(f"{_DAV}getcontentlength", "")
     yield DavEntry(
-        _path(href.strip()),
+        path,
         any(prop.find(f"{_DAV}resourcetype/{_DAV}collection") is not None for prop in found),
         int(size) if size.isascii() and size.isdecimal() and len(size) < 20 else None,
         strong(text.get(f"{_DAV}getetag")),
         seconds(text.get(f"{_DAV}getlastmodified")),
         _checksum(found),
     )
+
+
+def _failed(path: str, href: str, statuses: list[int | None]) -> Iterator[DavEntry]:
+    """What is there and could not be looked at is listed all the same, or it would be missed."""
+    said = [status for status in statuses if status is not None]
+    if not said:
+        raise ProtocolError(f"a listing with an entry that has no status: {ascii(href)[:90]}")
+    bad = next((status for status in said if status not in _GONE), None)
+    if bad is not None:
+        yield DavEntry(path, is_folder=href.strip().endswith("/"), failed=bad)
+
+
+def _status(item: Element) -> int | None:
+    match = _STATUS.match(item.findtext(f"{_DAV}status", ""))
+    return int(match[1]) if match else None
 
 
 def _path(href: str) -> str:

@@ -60,14 +60,40 @@ def test_a_path_that_is_not_plain_is_refused(href: str):
         paths(href)
 
 
-def test_only_what_was_found_counts():
-    missing = (
-        "<D:response><D:href>/a</D:href><D:propstat><D:prop><D:getcontentlength>9"
-        "</D:getcontentlength></D:prop><D:status>HTTP/1.1 404 Not Found</D:status></D:propstat>"
-        "</D:response>"
-    )
-    refused = "<D:response><D:href>/b</D:href><D:status>HTTP/1.1 403 No</D:status></D:response>"
-    assert read_multistatus(listing(missing, refused)) == []
+def propstat(status: str) -> str:
+    props = "<D:prop><D:getcontentlength>9</D:getcontentlength></D:prop>"
+    return f"<D:propstat>{props}<D:status>HTTP/1.1 {status}</D:status></D:propstat>"
+
+
+def bare(href: str, inside: str) -> str:
+    return f"<D:response><D:href>{href}</D:href>{inside}</D:response>"
+
+
+@pytest.mark.parametrize(
+    "inside", [propstat("404 Not Found"), "<D:status>HTTP/1.1 410 Gone</D:status>"]
+)
+def test_only_what_is_there_counts(inside: str):
+    assert read_multistatus(listing(bare("/a", inside))) == []
+
+
+@pytest.mark.parametrize(
+    ("inside", "status"),
+    [
+        ("<D:status> HTTP/1.1 403 No</D:status>", 403),
+        (propstat("500 Internal Server Error"), 500),
+        (propstat("404 Not Found") + propstat("403 Forbidden"), 403),
+    ],
+)
+def test_what_could_not_be_looked_at_is_not_missed(inside: str, status: int):
+    assert read_multistatus(listing(bare("/a", inside), bare("/b/", inside))) == [
+        DavEntry("a", is_folder=False, failed=status),
+        DavEntry("b", is_folder=True, failed=status),
+    ]
+
+
+def test_what_has_no_status_at_all_is_no_listing():
+    with pytest.raises(ProtocolError, match="no status"):
+        read_multistatus(listing(bare("/a", "")))
 
 
 @pytest.mark.parametrize("size", ["", "-1", "1e3", "٣", "9" * 20])
