@@ -15,7 +15,7 @@ import json
 import re
 import secrets
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -35,13 +35,13 @@ from transfer.errors import (
     UploadGoneError,
 )
 from transfer.keys import check_text
-from transfer.model import ObjectInfo, Page, PartLimits, Receipt, Traits, Upload
+from transfer.model import ObjectInfo, Page, PartLimits, Receipt, Span, Traits, Upload
 from transfer.redaction import redact
 from transfer.sizes import GIB, MIB, TIB
 from transfer.store import Request, SignedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
     from backends.coordinated.client import Server
     from transfer.model import Expected, Intent, Part
@@ -58,6 +58,8 @@ _LIFETIME = 240.0
 # Each part of a path is once read as a URL by itself.
 _LOST_END = re.compile(r"[?;](/|$)")
 _REFUSED = re.compile(r"[#\x00-\x1f\x7f]")
+# A request more is little beside so many bytes, and reading them again is not.
+_WORTH_PINNING = 16 * MIB
 _RENAME = "rename it, or write to the store behind the server"
 
 
@@ -159,6 +161,8 @@ class MlflowStore:
             del renew
             return await sign(key)
 
+        if self.presigned and found.version is None and found.size >= _WORTH_PINNING:
+            found = replace(found, version=await self._version(permit))
         yield RemoteObject(
             found,
             self.server.mover,
@@ -166,7 +170,22 @@ class MlflowStore:
             tls_for=self.server.tls_for,
             error_of=lambda answer: self.server.error(f"read {self.url}/{key}", answer),
             ranged=self.presigned,
+            version_in=_etag_of,
         )
+
+    async def _version(self, permit: Callable[[bool], Awaitable[SignedRequest]]) -> str | None:
+        """Read a byte: only an answer of the store behind the server says of which version it is.
+
+        Without one, a later run could not go on with what this one has read.
+        """
+        signed = await permit(False)
+        tls = self.server.tls_for(signed.url)
+        request = Request("GET", signed.url, signed.headers, span=Span(0, 1), most=1, tls=tls)
+        try:
+            answer = await self.server.mover.exchange(request)
+        except TransferError:
+            return None  # what is wrong will be told when it is read
+        return _etag_of(answer.headers) if answer.ok else None
 
     async def put(self, key: str, source: Source, intent: Intent, tally: Tally) -> ObjectInfo:
         """Send an artifact through the server."""
@@ -201,6 +220,12 @@ class MlflowStore:
     async def _proxied(self, key: str) -> SignedRequest:
         url = f"{self.server.base}{_API}/artifacts/{quoted(key)}"
         return SignedRequest("GET", url, self.server.headers, _LIFETIME)
+
+
+def _etag_of(headers: Mapping[str, str]) -> str | None:
+    """Return a version that ranges can be asked for by: no weak one (RFC 9110 section 8.8.1)."""
+    etag = headers.get("etag", "")
+    return etag if etag.startswith('"') else None
 
 
 class MlflowParts:
