@@ -16,18 +16,31 @@ from urllib.parse import urlencode
 from backends.coordinated.client import Server, quoted, server_of
 from backends.coordinated.mlflow import MlflowStore
 from backends.coordinated.url_book import UrlBook
-from backends.presigned import RemoteObject, bind, check_echo, send_signed, version_in
+from backends.error_documents import refused_overwrite
+from backends.presigned import (
+    RemoteObject,
+    arrived_before,
+    bind,
+    check_echo,
+    send_signed,
+    version_in,
+)
 from backends.spool import at_hand
 from transfer.errors import (
+    ExistsError,
+    NotFoundError,
+    PreconditionError,
     ProtocolError,
     RejectedError,
     SourceChangedError,
+    TransferError,
     UnsupportedError,
     UploadGoneError,
 )
 from transfer.keys import check_key, check_text
 from transfer.model import ObjectInfo, Page, Part, PartLimits, Receipt, Traits, Upload
 from transfer.redaction import host_of, redact
+from transfer.sources import checksum_of_source
 from transfer.store import SignedRequest
 from transfer.wire import (
     API_PATH,
@@ -149,7 +162,12 @@ class CoordinatedStore:
         """Store an object with a presigned PUT, then have the coordinator look at it."""
         check_key(key)
         async with at_hand(source) as near:
-            answer = await self._put_bound(key, near, intent, tally)
+            try:
+                answer = await self._put_bound(key, near, intent, tally)
+            except (ExistsError, PreconditionError) as error:
+                if not intent.no_clobber:
+                    raise
+                return await self._stored_before(key, near, tally, refused_overwrite(error))
         if answer.body:
             # It went to the coordinator itself, which has looked already.
             return self.server.read(WireObject, answer).to_info()
@@ -157,6 +175,22 @@ class CoordinatedStore:
             key=key, size=source.size, etag=version_in(answer.headers), checksum=tally.checksum
         )
         return (await self.server.ask("POST", f"{API_PATH}/puts/done", WireObject, done)).to_info()
+
+    async def _stored_before(
+        self, key: str, source: Source, tally: Tally, error: TransferError
+    ) -> ObjectInfo:
+        """Return the object if it is what is being sent, else raise that it exists.
+
+        It was not there before: then an attempt has stored it whose answer was lost.
+        """
+        try:
+            found = await self.stat(key)
+        except NotFoundError:
+            raise error from None
+        said = found.checksum
+        if said is None or await checksum_of_source(source, said.algorithm) != said:
+            raise error
+        return await arrived_before(found, source, tally, error)
 
     async def _put_bound(self, key: str, source: Source, intent: Intent, tally: Tally) -> Response:
         checksum = await bind(source, None if self._unbound else tally.algorithm, tally)
