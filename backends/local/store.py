@@ -104,11 +104,16 @@ class LocalStore(LocalFolder):
 
     @asynccontextmanager
     async def open(self, key: str, info: ObjectInfo | None = None) -> AsyncIterator[OpenObject]:
-        """Open a regular file for reading."""
-        del info
+        """Open a regular file for reading; SourceChangedError if it is not what `info` says."""
         fd, path = await act_on(self, key, "read", _open_regular)
         try:
-            yield OpenFile(fd, path, info_of(key, os.fstat(fd)))
+            found = info_of(key, os.fstat(fd))
+            if info is not None and info.version and found.version != info.version:
+                raise SourceChangedError(
+                    f"{path} was changed since it was looked at",
+                    hint="transfer it again when nothing writes to it",
+                )
+            yield OpenFile(fd, path, found)
         finally:
             os.close(fd)
 
