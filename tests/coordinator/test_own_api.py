@@ -746,6 +746,20 @@ async def test_delete_is_done_once_and_may_be_asked_twice(ask, objects):
     assert files_below(objects) == {}
 
 
+async def test_delete_takes_nothing_below(ask, objects):
+    (objects / "x").mkdir()
+    (objects / "x" / "y").write_bytes(b"1")
+    assert (await ask("DELETE", f"{OWN}/objects/x")).status_code == 200
+    assert files_below(objects) == {"x/y": b"1"}
+
+
+async def test_delete_takes_nothing_below_where_both_can_be(ask_signing, signing):
+    for key in ("x", "x/y"):
+        signing.store.store(key, DATA)
+    assert (await ask_signing("DELETE", f"{OWN}/objects/x")).status_code == 200
+    assert [info.key for info in (await signing.store.scan("")).objects] == ["x/y"]
+
+
 # --- one destination, two protocols
 
 

@@ -134,7 +134,7 @@ async def upload(path: str, request: Request, asker: Asker, here: Shared) -> Res
 @router.delete("/artifacts/{path:path}")
 async def remove(path: str, asker: Asker, here: Shared) -> Response:
     """Remove an artifact or a folder of artifacts."""
-    await here.objects.delete(allow_write(asker, path.removesuffix("/")))
+    await here.objects.delete_tree(allow_write(asker, path.removesuffix("/")))
     return _json({})
 
 

@@ -120,11 +120,15 @@ class Objects:
             return await self._put(key, lambda span: FileSource(file.fileno(), span), intent)
 
     async def delete(self, key: str) -> None:
-        """Remove an object, or everything below a folder of that name."""
+        """Remove an object; what lies below a folder of that name stays."""
         # Some stores take it ill when asked to delete what is no object.
         with suppress(NotFoundError):
             await self._to.store.stat(self._to.inner(key))
             await self._to.store.delete(self._to.inner(key))
+
+    async def delete_tree(self, key: str) -> None:
+        """Remove an object, and everything below a folder of that name."""
+        await self.delete(key)
         with suppress(UnsupportedError):  # a store that cannot list has no folders
             await self._delete_below(self._to.inner(key) + "/")
 
