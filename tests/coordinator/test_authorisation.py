@@ -137,6 +137,37 @@ async def test_a_token_reaches_whole_segments_below_its_prefix_only(guarded):
     assert [item["key"] for item in listed.json()["objects"]] == ["team-a/x"]
 
 
+async def test_a_token_does_not_reach_the_object_of_its_prefixes_own_name(tmp_path):
+    async with inside(tmp_path, SigningStore(), require_auth=True) as running:
+        running.store.store("team-a", b"of others")
+        running.store.store("team-a/x", b"1")
+        ours, key = await running.tenant("a", "team-a"), "team-a"
+        # As if there was none: what is pulled may be a folder.
+        for answer in (
+            await ours.get(f"{MLFLOW}/artifacts/{key}"),
+            await ours.get(f"{MLFLOW}/presigned/{key}"),
+            await ours.get(f"{OWN}/objects/{key}"),
+            await ours.post(f"{OWN}/reads", {"key": key}),
+        ):
+            assert answer.status_code == 404
+            assert "others" not in answer.text
+        for answer in (
+            await ours.put(f"{MLFLOW}/artifacts/{key}", b"3"),
+            await ours("DELETE", f"{MLFLOW}/artifacts/{key}"),
+            await ours.post(f"{MLFLOW}/mpu/create", {"path": key, "num_parts": 1}),
+            await ours("DELETE", f"{OWN}/objects/{key}"),
+            await ours.post(f"{OWN}/uploads", new_upload(key)),
+            await ours.post(f"{OWN}/puts", {"key": key, "size": 1}),
+            await ours.post(f"{OWN}/puts/done", {"key": key, "size": 9}),
+        ):
+            assert answer.status_code == 403
+        for prefix in (key, f"{key}/"):
+            listed = await ours.get(f"{OWN}/list", params={"prefix": prefix})
+            assert [item["key"] for item in listed.json()["objects"]] == ["team-a/x"]
+        assert set(running.store.shelf.objects) == {"team-a", "team-a/x"}
+        assert running.store.shelf.objects["team-a"][1] == b"of others"
+
+
 async def test_a_page_token_leads_nobody_out_of_their_prefix(guarded):
     ours = await guarded.tenant("a", "team-a")
     theirs = await guarded.tenant("b", "team-b")

@@ -1,7 +1,7 @@
 """Who may do what: a principal has a prefix, and everything is decided by key.
 
 One function decides, for all routes, on whole segments of the key: a token for
-`team-a/` does not reach `team-ab/`. Nothing is public but a short list.
+`team-a/` does not reach `team-ab/`, nor an object `team-a`. Nothing is public but a short list.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transfer.errors import AccessError, CredentialsError, ExpiredError
+from transfer.errors import AccessError, CredentialsError, ExpiredError, NotFoundError
 from transfer.keys import check_key, check_prefix, within
 
 if TYPE_CHECKING:
@@ -48,14 +48,17 @@ ANYBODY = Principal("anybody")
 
 def allow_read(principal: Principal, key: str) -> str:
     """Return the key if it is canonical and the principal may read it, else raise."""
-    check_key(key)
-    _inside(principal, key)
+    _inside(principal, check_key(key))
+    if not key.startswith(principal.prefix):
+        # Whoever pulls a folder asks first whether its name is an object's.
+        raise NotFoundError(f"{key} is no object that the token {principal.name} reaches")
     return key
 
 
 def allow_write(principal: Principal, key: str) -> str:
     """Return the key if it is canonical and the principal may write it, else raise."""
-    allow_read(principal, key)
+    if not check_key(key).startswith(principal.prefix):
+        raise _out_of_reach(principal)
     if principal.read_only:
         raise RefusedAccessError(f"the token {principal.name} may only read")
     return key
@@ -79,7 +82,11 @@ def normal_prefix(prefix: str) -> str:
 
 def _inside(principal: Principal, key: str) -> None:
     if not within(key, principal.prefix):
-        raise RefusedAccessError(
-            f"the token {principal.name} reaches only below {principal.prefix}",
-            hint="use a key below it, or another token",
-        )
+        raise _out_of_reach(principal)
+
+
+def _out_of_reach(principal: Principal) -> RefusedAccessError:
+    return RefusedAccessError(
+        f"the token {principal.name} reaches only below {principal.prefix}",
+        hint="use a key below it, or another token",
+    )
