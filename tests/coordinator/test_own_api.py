@@ -738,6 +738,39 @@ async def test_folders_are_summed_up_when_asked(ask, objects):
     assert [item["key"] for item in page["objects"]] == ["a/b/y", "a/c/z", "a/x"]
 
 
+def _listed(page) -> list[str]:
+    return [item["key"] for item in page["objects"]]
+
+
+async def test_a_name_that_cannot_be_sent_keeps_no_others_back(ask, objects, caplog):
+    for name in ("a/x", "a/\udcff", "a/\udcfe/y", "a/z", "\udcfd", "b"):
+        (objects / name).parent.mkdir(parents=True, exist_ok=True)
+        (objects / name).write_bytes(b"1")
+    for _ in range(2):
+        assert _listed((await ask.get(f"{OWN}/list")).json()) == ["a/x", "a/z", "b"]
+        page = (await ask.get(f"{OWN}/list", params={"prefix": "a", "folders": "1"})).json()
+        assert (_listed(page), page["folders"]) == (["a/x", "a/z"], [])
+        files = (await ask.get(f"{MLFLOW}/artifacts", params={"path": "a"})).json()["files"]
+        assert [file["path"] for file in files] == ["x", "z"]
+    # The operator is told of each, once: two files, a file in a folder, and that folder.
+    for name in ("a/\\udcff", "a/\\udcfe/y", "a/\\udcfe/", "\\udcfd"):
+        assert caplog.text.count(f"'{name}'") == 1
+    assert all(record.levelname == "WARNING" for record in caplog.records)
+
+
+async def test_a_page_that_ends_with_such_a_name_is_followed_by_the_next(ask, objects):
+    for number in range(999):
+        (objects / f"{number:04}").touch()
+    for name in ("\udc80", "\udc81", "\uffff"):
+        (objects / name).touch()
+    found, token = [], None
+    while token is not None or not found:
+        page = (await ask.get(f"{OWN}/list", params={"token": token} if token else {})).json()
+        found += _listed(page)
+        token = page["token"]
+    assert (len(found), found[-1]) == (1000, "\uffff")
+
+
 async def test_delete_is_done_once_and_may_be_asked_twice(ask, objects):
     (objects / "x").write_bytes(b"1")
     for _ in range(2):

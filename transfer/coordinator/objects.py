@@ -8,6 +8,7 @@ compare, although most stores cannot say what the content should be.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 import time
@@ -22,6 +23,7 @@ from sqlalchemy import delete, insert, select
 from transfer.checksums import Algorithm, Checksum
 from transfer.coordinator.database import OBJECTS
 from transfer.errors import (
+    BadKeyError,
     IntegrityError,
     NotFoundError,
     PlanError,
@@ -29,7 +31,8 @@ from transfer.errors import (
     UnsupportedError,
 )
 from transfer.files import FileSource, local_errors, write_fully
-from transfer.model import Expected, Intent, ObjectInfo, Part, Span
+from transfer.keys import check_text
+from transfer.model import Expected, Intent, ObjectInfo, Page, Part, Span
 from transfer.review import whole_checksum
 from transfer.sizes import MIB
 from transfer.tally import Tally
@@ -40,11 +43,14 @@ if TYPE_CHECKING:
 
     from transfer.coordinator.database import Database
     from transfer.coordinator.relay import RequestBody
-    from transfer.model import Page, Receipt
+    from transfer.model import Receipt
     from transfer.store import OpenObject, Source, Store
 
+_LOG = logging.getLogger(__name__)
 # Parts of a body that is too large for one PUT: 10,000 of them hold 625 GiB.
 _RELAY_PART = 64 * MIB
+# A folder may be full of names that are not text.
+_MOST_TOLD = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +86,45 @@ class Objects:
     def __init__(self, destination: Destination, database: Database) -> None:
         self._to = destination
         self._database = database
+        self._told: set[str] = set()
 
     async def stat(self, key: str) -> ObjectInfo:
         """Look at an object; with its checksum, if this version's is known."""
         return await self._known(self._to.outer(await self._to.store.stat(self._to.inner(key))))
 
     async def scan(self, prefix: str, token: str | None = None, *, folders: bool = False) -> Page:
-        """List a page of keys."""
+        """List a page of keys, but those that cannot be sent."""
+        page = await self._page(prefix, token, folders=folders)
+        while page.token is not None and not self._sendable(page.token):
+            more = await self._page(prefix, page.token, folders=folders)
+            page = Page(page.objects + more.objects, page.folders + more.folders, more.token)
+        return page
+
+    async def _page(self, prefix: str, token: str | None, *, folders: bool) -> Page:
         inner = self._to.inner(prefix)
         page = await self._to.store.scan(inner, token, folders=folders)
         # The token came from a client: a store that it leads elsewhere must not tell.
         for name in (*(info.key for info in page.objects), *page.folders):
             if not name.startswith(inner):
                 raise ProtocolError(f"the destination lists what is not below {prefix!r}")
+        outer = (self._to.outer(info) for info in page.objects)
+        names = (name.removeprefix(self._to.prefix) for name in page.folders)
         return replace(
             page,
-            objects=tuple(self._to.outer(info) for info in page.objects),
-            folders=tuple(name.removeprefix(self._to.prefix) for name in page.folders),
+            objects=tuple(info for info in outer if self._sendable(info.key)),
+            folders=tuple(name for name in names if self._sendable(name)),
         )
+
+    def _sendable(self, name: str) -> bool:
+        """Tell whether a name is text; of one that is not, the operator is told once."""
+        try:
+            check_text(name)
+        except BadKeyError as error:
+            if name not in self._told and len(self._told) < _MOST_TOLD:
+                self._told.add(name)
+                _LOG.warning("%s; it is left out of listings: rename it", error)
+            return False
+        return True
 
     def open(self, key: str, info: ObjectInfo) -> AbstractAsyncContextManager[OpenObject]:
         """Open an object for reading."""
