@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from functools import partial
@@ -476,6 +477,38 @@ async def test_an_empty_object_has_one_empty_part(ask, objects):
     answer = await about(ask, upload, "complete", size=0, receipts=[receipt])
     assert answer.status_code == 200
     assert files_below(objects) == {"team/x": b""}
+
+
+@pytest.mark.parametrize("by", ["task", "scope"])
+async def test_complete_that_is_cancelled_is_written_down(ask, folder, objects, monkeypatch, by):
+    """Ctrl-C ends the server's tasks, not the thread that puts the file in its place."""
+    upload = await opened(ask)
+    receipts = await all_sent(ask, upload)
+    published, original = anyio.Event(), folder.store.parts.complete
+
+    async def complete(*args):
+        info = await original(*args)
+        published.set()
+        await anyio.sleep(0.05)
+        return info
+
+    monkeypatch.setattr(folder.store.parts, "complete", complete)
+    message = {"size": 10, "receipts": receipts}
+    if by == "task":
+        task = asyncio.ensure_future(about(ask, upload, "complete", **message))
+        await published.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(about, ask, upload, "complete", **message))
+            await published.wait()
+            group.cancel_scope.cancel()
+    assert files_below(objects) == {"team/x": DATA}
+    again = await about(ask, upload, "complete", **message)
+    assert (again.status_code, again.json()["size"]) == (200, 10)
+    assert (await ask.get(f"{OWN}/objects/team/x")).json()["checksum"] == crc(DATA)
 
 
 # --- abort and epochs

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transfer.coordinator.counters import Counters
     from transfer.coordinator.objects import Destination
     from transfer.coordinator.permits import Permits
-    from transfer.coordinator.uploads import Session
+    from transfer.coordinator.sessions import Session
     from transfer.model import Intent, ObjectInfo, Part
 
 

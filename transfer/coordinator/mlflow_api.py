@@ -28,7 +28,8 @@ from transfer.coordinator.requests import (
     parsed,
 )
 from transfer.coordinator.serving import serve_object
-from transfer.coordinator.uploads import NO_MULTIPART, Session, SessionState, receipts_of
+from transfer.coordinator.sessions import Session, SessionState, receipts_of
+from transfer.coordinator.uploads import NO_MULTIPART
 from transfer.errors import (
     NotFoundError,
     RejectedError,

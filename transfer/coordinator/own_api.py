@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from transfer.checksums import Checksum
 from transfer.coordinator.access import allow_list, allow_read, allow_write
 from transfer.coordinator.requests import Asker, Shared, authenticated, base_of, parsed
-from transfer.coordinator.uploads import Session
+from transfer.coordinator.sessions import Session
 from transfer.errors import RejectedError, UnsupportedError
 from transfer.model import Expected, Intent, Upload
 from transfer.planner import Plan

@@ -17,7 +17,7 @@ import anyio
 from sqlalchemy import delete, func, select
 
 from transfer.coordinator.database import PARTS, UPLOADS
-from transfer.coordinator.uploads import UNFINISHED, SessionState
+from transfer.coordinator.sessions import UNFINISHED, SessionState
 from transfer.errors import TransferError
 from transfer.sizes import format_size
 

@@ -15,18 +15,26 @@ import re
 import secrets
 import time
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError as DuplicateError
 
-from transfer.checksums import Algorithm, Checksum
+from transfer.checksums import Checksum
 from transfer.coordinator.access import allow_write
 from transfer.coordinator.arrivals import Arrivals
 from transfer.coordinator.database import PARTS, UPLOADS
+from transfer.coordinator.sessions import (
+    UNFINISHED,
+    Session,
+    SessionState,
+    check_receipt,
+    session_of,
+)
+from transfer.coordinator.unbroken import unbroken
 from transfer.errors import (
     PlanError,
     PreconditionError,
@@ -35,7 +43,7 @@ from transfer.errors import (
     UnsupportedError,
     UploadGoneError,
 )
-from transfer.model import Expected, Intent, ObjectInfo, Receipt, Upload
+from transfer.model import Expected, Intent, ObjectInfo, Receipt
 from transfer.planner import Plan, check_part_size
 from transfer.review import whole_checksum
 from transfer.wire import WireObject
@@ -53,37 +61,6 @@ if TYPE_CHECKING:
 # MLflow's clients know this sentence; its beginning is what they look for.
 NO_MULTIPART = "Multipart upload is not supported for the current artifact repository"
 _ID = re.compile(r"[0-9a-f]{32}")
-
-
-class SessionState(StrEnum):
-    """Where a session stands."""
-
-    OPENING = "opening"
-    OPEN = "open"
-    COMPLETE = "complete"
-    ABORTING = "aborting"
-    ABORTED = "aborted"
-
-
-UNFINISHED = (SessionState.OPENING, SessionState.OPEN, SessionState.ABORTING)
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session as a value; `upload` is known by the destination's key.
-
-    `said` is what its client says the content of the complete object is.
-    """
-
-    id: str
-    key: str
-    upload: Upload
-    count: int
-    no_clobber: bool
-    state: SessionState
-    epoch: int
-    result: ObjectInfo | None
-    said: Checksum | None = None
 
 
 class Uploads:
@@ -113,7 +90,7 @@ class Uploads:
         parts = self.parts
         self._check_plan(intent, count)
         row = await self._new_row(principal, key, intent, count, request_id)
-        session = self._same(_session(row, self._to), key, intent)
+        session = self._same(session_of(row, self._to), key, intent)
         if session.state is not SessionState.OPENING:
             return session
         try:
@@ -178,7 +155,7 @@ class Uploads:
                 "checksum": str(receipt.checksum) if receipt.checksum else None,
             }
             for receipt in receipts
-            if _check_receipt(session, receipt)
+            if check_receipt(session, receipt)
         ]
         if not rows:
             return
@@ -231,9 +208,15 @@ class Uploads:
                 raise RejectedError("the parts' checksums are not all by one algorithm")
             expected = replace(expected, no_clobber=session.no_clobber)
             async with self.arrivals.closed(session.id):
-                info = await self.parts.complete(session.upload, wanted, expected)
-                info, said = replace(info, key=session.key), whole_checksum(wanted)
-                await self._finish(session, SessionState.COMPLETE, info, said)
+                # An object that is there without a word of it could not be completed again.
+                return await unbroken(partial(self._put_together, session, wanted, expected))
+
+    async def _put_together(
+        self, session: Session, receipts: Sequence[Receipt], expected: Expected
+    ) -> tuple[ObjectInfo, Checksum | None]:
+        info = await self.parts.complete(session.upload, receipts, expected)
+        info, said = replace(info, key=session.key), whole_checksum(receipts)
+        await self._finish(session, SessionState.COMPLETE, info, said)
         return info, said
 
     async def abort(self, session: Session) -> None:
@@ -348,7 +331,7 @@ class Uploads:
                 row = rows.first()
         if row is None:
             raise UploadGoneError(f"there is no upload {upload_id[:40]}")
-        return _session(row, self._to)
+        return session_of(row, self._to)
 
     @asynccontextmanager
     async def _alone(self, upload_id: str) -> AsyncIterator[None]:
@@ -401,50 +384,3 @@ class Uploads:
             )
             if state in {SessionState.COMPLETE, SessionState.ABORTED}:
                 await connection.execute(delete(PARTS).where(PARTS.c.upload_id == session.id))
-
-
-def receipts_of(listed: Sequence[Receipt], etags: dict[int, str]) -> list[Receipt]:
-    """Return receipts for a client that names only numbers and ETags; sizes are the store's."""
-    sizes = {receipt.number: receipt.size for receipt in listed}
-    missing = sorted(set(etags) - set(sizes))
-    if missing:
-        raise RejectedError(f"part {missing[0]} is not in the store")
-    return [Receipt(number, sizes[number], etag) for number, etag in sorted(etags.items())]
-
-
-def _check_receipt(session: Session, receipt: Receipt) -> bool:
-    """Raise RejectedError unless the upload has such a part."""
-    if receipt.number > session.count:
-        raise RejectedError(f"part {receipt.number} is foreign: the upload has {session.count}")
-    upload = session.upload
-    if upload.size is None or upload.part_size is None:
-        raise RejectedError("the upload was opened in MLflow's protocol, which reports no parts")
-    size = Plan(upload.size, upload.part_size).part(receipt.number).span.size
-    if receipt.size != size:
-        raise RejectedError(f"part {receipt.number} is foreign: the upload's has {size} bytes")
-    return True
-
-
-def _session(row: Row[Any], destination: Destination) -> Session:
-    algorithm, said = row.details.get("algorithm"), row.details.get("said")
-    upload = Upload(
-        destination.inner(row.key),
-        row.store_id,
-        row.size,
-        row.part_size,
-        Algorithm(algorithm) if algorithm else None,
-    )
-    result = (
-        WireObject.model_validate_json(json.dumps(row.result)).to_info() if row.result else None
-    )
-    return Session(
-        row.id,
-        row.key,
-        upload,
-        row.part_count,
-        row.no_clobber,
-        SessionState(row.state),
-        row.epoch,
-        result,
-        Checksum.parse(said) if said else None,
-    )
