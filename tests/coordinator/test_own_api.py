@@ -327,6 +327,15 @@ async def test_a_later_receipt_replaces_an_earlier_one(ask, objects):
     assert files_below(objects) == {"team/x": DATA}
 
 
+async def test_a_part_is_named_once_in_a_message(ask):
+    upload = await opened(ask)
+    receipt = await sent(ask, upload, 1, CUT[0])
+    for verb, more in (("receipts", {}), ("urls", {"numbers": [2]})):
+        answer = await about(ask, upload, verb, receipts=[receipt, receipt], **more)
+        assert (answer.status_code, answer.json()["code"]) == (400, "rejected")
+        assert "part 1 is named twice" in answer.json()["detail"]
+
+
 async def test_the_list_is_the_stores_own(ask):
     upload = await opened(ask)
     url = f"{OWN}/uploads/{upload['id']}/parts"

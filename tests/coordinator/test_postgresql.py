@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from bench.servers import free_port
-from tests.coordinator.inside import OWN, SigningStore, files_below, inside, new_upload
+from tests.coordinator.inside import MLFLOW, OWN, SigningStore, files_below, inside, new_upload
 from tests.coordinator.test_own_api import DATA, about, all_sent, crc, opened
 
 if TYPE_CHECKING:
@@ -102,3 +102,40 @@ async def test_the_same_request_at_the_same_time_is_one_upload(postgresql, tmp_p
         assert len(set(found)) == 1
         assert running.store.parts.opened == ["same/x"]
         assert await running.coordinator.uploads.count_open() == 1
+
+
+async def test_writes_of_one_key_at_the_same_time_are_all_fine(postgresql, tmp_path, folder_store):
+    async with inside(tmp_path, folder_store, backend_store_uri=postgresql) as running:
+        ask, statuses = await running.asker(), []
+
+        async def put(letter: int) -> None:
+            for _ in range(5):
+                answer = await ask.put(f"{MLFLOW}/artifacts/hot", bytes([letter]) * 100)
+                statuses.append(answer.status_code)
+
+        async with anyio.create_task_group() as group:
+            for letter in range(65, 73):
+                group.start_soon(put, letter)
+        assert statuses == [200] * 40
+        found = (await ask.get(f"{MLFLOW}/artifacts/hot")).content
+        # What is remembered is of what is there, or of nothing.
+        assert (await ask.get(f"{OWN}/objects/hot")).json()["checksum"] in {None, crc(found)}
+
+
+async def test_receipts_of_one_part_at_the_same_time_are_all_fine(
+    postgresql, tmp_path, folder_store
+):
+    async with inside(tmp_path, folder_store, backend_store_uri=postgresql) as running:
+        ask = await running.asker()
+        upload = await opened(ask, "twice/x")
+        receipts, statuses = await all_sent(ask, upload), []
+
+        async def report() -> None:
+            answer = await about(ask, upload, "receipts", receipts=receipts)
+            statuses.append(answer.status_code)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(report)
+        assert statuses == [200] * 12
+        assert (await about(ask, upload, "complete", size=10)).status_code == 200

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import anyio.to_thread
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError as DuplicateError
 
 from transfer.checksums import Algorithm, Checksum
 from transfer.coordinator.database import OBJECTS
@@ -192,9 +193,15 @@ class Objects:
             "checksum": str(checksum),
             "written": time.time(),
         }
+        mine = update(OBJECTS).where(OBJECTS.c.key_hash == row["key_hash"]).values(row)
         async with self._database.writing() as connection:
-            await connection.execute(delete(OBJECTS).where(OBJECTS.c.key_hash == row["key_hash"]))
-            await connection.execute(insert(OBJECTS).values(row))
+            if not (await connection.execute(mine)).rowcount:
+                try:
+                    async with connection.begin_nested():
+                        await connection.execute(insert(OBJECTS).values(row))
+                except DuplicateError:
+                    # Somebody else has just written the same key, for the first time too.
+                    await connection.execute(mine)
         return replace(info, checksum=checksum)
 
     async def _forget(self, key: str) -> None:

@@ -14,7 +14,7 @@ from transfer.planner import Plan
 from transfer.wire import WireObject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Row
 
@@ -61,7 +61,18 @@ def receipts_of(listed: Sequence[Receipt], etags: dict[int, str]) -> list[Receip
     return [Receipt(number, sizes[number], etag) for number, etag in sorted(etags.items())]
 
 
-def check_receipt(session: Session, receipt: Receipt) -> bool:
+def check_receipts(session: Session, receipts: Iterable[Receipt]) -> list[Receipt]:
+    """Return the receipts; RejectedError for parts the upload does not have, or named twice."""
+    named: dict[int, Receipt] = {}
+    for receipt in receipts:
+        _check_receipt(session, receipt)
+        if receipt.number in named:
+            raise RejectedError(f"part {receipt.number} is named twice", hint="name it once")
+        named[receipt.number] = receipt
+    return list(named.values())
+
+
+def _check_receipt(session: Session, receipt: Receipt) -> None:
     """Raise RejectedError unless the upload has such a part."""
     if receipt.number > session.count:
         raise RejectedError(f"part {receipt.number} is foreign: the upload has {session.count}")
@@ -71,7 +82,6 @@ def check_receipt(session: Session, receipt: Receipt) -> bool:
     size = Plan(upload.size, upload.part_size).part(receipt.number).span.size
     if receipt.size != size:
         raise RejectedError(f"part {receipt.number} is foreign: the upload's has {size} bytes")
-    return True
 
 
 def session_of(row: Row[Any], destination: Destination) -> Session:

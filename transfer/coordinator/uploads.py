@@ -31,7 +31,7 @@ from transfer.coordinator.sessions import (
     UNFINISHED,
     Session,
     SessionState,
-    check_receipt,
+    check_receipts,
     session_of,
 )
 from transfer.coordinator.unbroken import unbroken
@@ -146,6 +146,9 @@ class Uploads:
 
     async def report(self, session: Session, receipts: Iterable[Receipt]) -> None:
         """Write down which parts have arrived; a part sent again replaces its receipt."""
+        named = check_receipts(session, receipts)
+        if not named:
+            return
         rows = [
             {
                 "upload_id": session.id,
@@ -154,20 +157,18 @@ class Uploads:
                 "etag": receipt.etag,
                 "checksum": str(receipt.checksum) if receipt.checksum else None,
             }
-            for receipt in receipts
-            if check_receipt(session, receipt)
+            for receipt in named
         ]
-        if not rows:
-            return
-        numbers = [row["number"] for row in rows]
+        numbers = [receipt.number for receipt in named]
         async with self._database.writing() as connection:
+            # First the row of the upload: who reports the same parts meanwhile waits for it.
+            await connection.execute(
+                update(UPLOADS).where(UPLOADS.c.id == session.id).values(touched=time.time())
+            )
             await connection.execute(
                 delete(PARTS).where(PARTS.c.upload_id == session.id, PARTS.c.number.in_(numbers))
             )
             await connection.execute(insert(PARTS), rows)
-            await connection.execute(
-                update(UPLOADS).where(UPLOADS.c.id == session.id).values(touched=time.time())
-            )
 
     async def listed(self, session: Session) -> list[Receipt]:
         """Return the parts the store has, with the checksums that were reported for them."""
