@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from bench.servers import BIN, free_port, wait_for
-from tests.coordinator.inside import OWN, files_below, local, new_upload
+from tests.coordinator.inside import MLFLOW, OWN, files_below, local, new_upload
 from tests.coordinator.test_own_api import CUT, DATA, crc
 from tests.support.servers import clean_environment
 
@@ -59,10 +60,12 @@ class Mortal:
             self._process.wait()
             self._process = None
 
-    def stop(self) -> int:
+    def stop(self, *signals: int) -> int:
         """Ask it to end, and return how it did."""
         assert self._process is not None
-        self._process.terminate()
+        for number in signals or (signal.SIGTERM,):
+            self._process.send_signal(number)
+            time.sleep(0.3)
         code = self._process.wait(10)
         self._process = None
         return code
@@ -166,3 +169,26 @@ def test_it_ends_in_time_when_it_is_asked_to(server):
         client.get("/health")
         pytest.fail("it still answers")
     assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("signals", "code"),
+    [
+        ([signal.SIGTERM], -signal.SIGTERM),
+        ([signal.SIGTERM, signal.SIGTERM], -signal.SIGTERM),
+        ([signal.SIGINT], 130),
+        ([signal.SIGINT, signal.SIGINT], 130),
+    ],
+    ids=str,
+)
+def test_a_body_that_a_signal_cuts_off_leaves_no_partial_file(server, signals, code):
+    head = f"PUT {MLFLOW}/artifacts/team/x HTTP/1.1\r\nHost: {server.address}\r\n"
+    host, _, port = server.address.partition(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(f"{head}Content-Length: {8 * MIB}\r\n\r\n".encode() + bytes(MIB))
+        end = time.monotonic() + 10
+        while not server.objects.exists() or not files_below(server.objects):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert server.stop(*signals) == code
+    assert files_below(server.objects) == {}

@@ -16,6 +16,7 @@ import anyio.to_thread
 import uvicorn
 
 from transfer.coordinator.app import create_app
+from transfer.coordinator.ending import Server
 from transfer.coordinator.reaper import reap_forever
 from transfer.coordinator.state import ServeOptions, open_coordinator
 from transfer.errors import UsageError
@@ -142,11 +143,12 @@ async def _serve(options: ServeOptions, settings: Settings) -> None:
             ssl_certfile=options.tls_cert,
             ssl_keyfile=options.tls_key,
         )
-        lifetime = settings.upload_lifetime
+        server, lifetime = Server(config), settings.upload_lifetime
         async with anyio.create_task_group() as group:
             group.start_soon(reap_forever, coordinator.uploads, coordinator.database, lifetime)
-            await uvicorn.Server(config).serve(sockets)
+            await server.serve(sockets)
             group.cancel_scope.cancel()
+    server.end()
 
 
 async def _announce(coordinator: Coordinator, port: int) -> None:
