@@ -197,8 +197,12 @@ async def exact(
     *,
     host: str = ADDRESS,
     breaks_off: bool = False,
+    stays_away: bool = False,
 ) -> Answer:
-    """Make a request whose target no client library has normalised, and whose body may be cut."""
+    """Make a request whose target no client library has normalised, and whose body may be cut.
+
+    One that stays away has more to send, and does not.
+    """
     path, _, query = target.partition("?")
     given = {"host": host, "content-length": str(len(body))} | (headers or {})
     scope = {
@@ -218,7 +222,7 @@ async def exact(
         "state": {},
     }
     sent: list[Any] = []
-    bodies = [{"type": "http.request", "body": body, "more_body": breaks_off}]
+    bodies = [{"type": "http.request", "body": body, "more_body": breaks_off or stays_away}]
 
     async def receive() -> Any:
         if not bodies and not breaks_off:

@@ -8,6 +8,8 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -351,6 +353,46 @@ def test_it_says_where_it_is_and_who_gets_in(tmp_path):
     assert f"transfer+http://localhost:{port}/KEY" in text
     assert "no token yet" in text
     assert "Traceback" not in text
+
+
+@pytest.mark.servers
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this kernel does not help")
+def test_who_stops_reading_loses_the_connection(tmp_path):
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "x").write_bytes(bytes(32 << 20))
+    log, port = tmp_path / "log", free_port()
+    command = [
+        *(str(BIN / "transfer"), "serve", "--artifacts-destination", str(tmp_path / "o")),
+        *("--port", str(port)),
+    ]
+    more = {
+        "TRANSFER_STATE_DIR": str(tmp_path),
+        "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "1",
+    }
+    with running(command, log, clean_environment(more)) as server:
+        wait_for(f"http://127.0.0.1:{port}/health", log)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(f"GET {MLFLOW}/artifacts/x HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            client.recv(100)
+            _wait_until(lambda: _connections(server.pid, port) == 1)
+            _wait_until(lambda: _connections(server.pid, port) == 0)
+        assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+
+
+def _wait_until(holds) -> None:
+    end = time.monotonic() + 15
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _connections(pid: int, port: int) -> int:
+    """Count the open connections that a process has to one of its ports."""
+    links = (str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
+    held = {link.removeprefix("socket:[").rstrip("]") for link in links if "socket" in link}
+    table = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    ours = [row for row in table if row[1].endswith(f":{port:04X}") and row[3] != "0A"]
+    return sum(row[9] in held for row in ours)
 
 
 async def test_settings_of_the_store_are_the_coordinators(tmp_path):

@@ -19,26 +19,46 @@ from transfer.errors import (
     StalledError,
     TransferError,
 )
+from transfer.sizes import KIB
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
     from typing_extensions import Buffer
 
     from transfer.coordinator.counters import Counters
     from transfer.store import Sink, Source
     from transfer.tally import Tally
 
+# Who has not taken so much within the time-out counts as one who reads nothing.
+_SENT_AT_ONCE = 256 * KIB
+
+
+async def pieces_of(request: Request, stall_timeout: float) -> AsyncIterator[bytes]:
+    """Yield the bytes of a body as they come; StalledError if none do."""
+    stream = request.stream()
+    while True:
+        try:
+            with anyio.fail_after(stall_timeout):
+                piece = await anext(stream, None)
+        except TimeoutError:
+            raise StalledError(f"no byte of the body came for {stall_timeout:.0f} s") from None
+        except ClientDisconnect:
+            raise ConnectionLostError("the client went away") from None
+        if piece is None:
+            return
+        if piece:
+            yield piece
+
 
 class RequestBody:
     """The body of a request, read in order, once; may be cut into several sources."""
 
     def __init__(self, request: Request, counters: Counters, stall_timeout: float) -> None:
-        self._stream = request.stream()
+        self._pieces = pieces_of(request, stall_timeout)
         self._counters = counters
-        self._stall = stall_timeout
         self._rest = memoryview(b"")
 
     def source(self, size: int) -> Source:
@@ -57,34 +77,18 @@ class RequestBody:
 
     async def chunks(self) -> AsyncIterator[Buffer]:
         """Yield what is left, as it comes."""
-        while True:
-            piece = await self._next()
-            if piece is None:
-                return
+        async for piece in self._pieces:
             self._counters.relayed_in += len(piece)
             yield piece
 
     async def _piece(self, most: int) -> memoryview:
         if not self._rest:
-            arrived = await self._next()
+            arrived = await anext(self._pieces, None)
             if arrived is None:
                 raise DamagedInTransitError("the body is shorter than its Content-Length")
             self._rest = memoryview(arrived)
         piece, self._rest = self._rest[:most], self._rest[most:]
         return piece
-
-    async def _next(self) -> bytes | None:
-        """Return the next bytes that are not empty, None at the end."""
-        while True:
-            try:
-                with anyio.fail_after(self._stall):
-                    piece = await anext(self._stream, None)
-            except TimeoutError:
-                raise StalledError(f"no byte of the body came for {self._stall:.0f} s") from None
-            except ClientDisconnect:
-                raise ConnectionLostError("the client went away") from None
-            if piece or piece is None:
-                return piece
 
 
 class _BodySource:
@@ -116,16 +120,18 @@ class RelayResponse(Response):
         *,
         status: int,
         headers: Mapping[str, str],
+        stall_timeout: float,
     ) -> None:
         super().__init__(status_code=status, headers=dict(headers))
         self.headers["content-length"] = str(source.size)
         self._source = source
         self._tally = tally
         self._counters = counters
+        self._stall = stall_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the head with the first bytes: until then an error can still be an answer."""
-        sink = _ResponseSink(send, self)
+        sink = _ResponseSink(send, self, self._stall)
         if scope["method"] != "HEAD":
             await self._pour(sink, receive)
         await sink.finish()
@@ -154,27 +160,39 @@ async def _when_gone(receive: Receive, act: Callable[[], None]) -> None:
 class _ResponseSink:
     extent = None
 
-    def __init__(self, send: Send, response: RelayResponse) -> None:
+    def __init__(self, send: Send, response: RelayResponse, stall_timeout: float) -> None:
         self._send = send
         self._response = response
+        self._stall = stall_timeout
         self._begun = False
 
     async def write(self, offset: int, data: Buffer) -> None:
         del offset
         await self._begin()
-        await self._send({"type": "http.response.body", "body": bytes(data), "more_body": True})
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), _SENT_AT_ONCE):
+            body = bytes(view[start : start + _SENT_AT_ONCE])
+            await self._sent({"type": "http.response.body", "body": body, "more_body": True})
 
     async def finish(self) -> None:
         await self._begin()
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._sent({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _begin(self) -> None:
         if not self._begun:
             self._begun = True
-            await self._send(
+            await self._sent(
                 {
                     "type": "http.response.start",
                     "status": self._response.status_code,
                     "headers": self._response.raw_headers,
                 }
             )
+
+    async def _sent(self, message: Message) -> None:
+        """Send a message; who reads nothing keeps a file open, and is given up."""
+        try:
+            with anyio.fail_after(self._stall):
+                await self._send(message)
+        except TimeoutError:
+            raise StalledError(f"the client reads nothing for {self._stall:.0f} s") from None

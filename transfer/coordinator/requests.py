@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from transfer.coordinator.access import ANYBODY, Principal, RefusedCredentialsError
-from transfer.coordinator.relay import RequestBody
+from transfer.coordinator.relay import RequestBody, pieces_of
 from transfer.coordinator.state import Coordinator
 from transfer.errors import RejectedError
 from transfer.model import Span
@@ -67,8 +67,10 @@ def parsed(model: type[M]) -> Callable[[Request], Awaitable[M]]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip()
         if kind.lower() != "application/json":
             raise RejectedError("Bad Request. Content-Type must be one of ['application/json'].")
+        stall_timeout = coordinator_of(request).settings.stall_timeout
+        body = b"".join([piece async for piece in pieces_of(request, stall_timeout)])
         try:
-            return model.model_validate_json(await request.body())
+            return model.model_validate_json(body)
         except ValidationError as error:
             if error.error_count() > _TOLD:
                 raise RejectedError("the request is not valid, in many places") from None

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["ServeOptions", "serve"]
 
 _LOG = logging.getLogger("transfer.coordinator")
+# Seconds, as milliseconds in a C int; what is longer is never.
+_LONGEST = 2**31 // 1000
 _WEB = re.compile(r"https?://[^/?#\s]+")
 
 
@@ -110,6 +112,13 @@ def _bound(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> s
     return bound
 
 
+def _give_up_the_deaf(listening: socket.socket, stall_timeout: float) -> None:
+    """Have the kernel break connections whose peer takes nothing: closing would wait for it."""
+    option: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None and stall_timeout <= _LONGEST:
+        listening.setsockopt(socket.IPPROTO_TCP, option, int(stall_timeout * 1000))
+
+
 def _check_certificate(certificate: str, key: str) -> None:
     for name in (certificate, key):
         if not Path(name).is_file():
@@ -128,6 +137,8 @@ def _check_certificate(certificate: str, key: str) -> None:
 async def _serve(options: ServeOptions, settings: Settings) -> None:
     async with open_coordinator(options, settings) as coordinator:
         sockets = await anyio.to_thread.run_sync(listen, options.host, options.port)
+        for listening in sockets:
+            _give_up_the_deaf(listening, settings.stall_timeout)
         await _announce(coordinator, sockets[0].getsockname()[1])
         config = uvicorn.Config(
             create_app(coordinator),

@@ -85,6 +85,7 @@ class _ObjectResponse(Response):
             self._coordinator.counters,
             status=200 if span is None else 206,
             headers=headers,
+            stall_timeout=self._coordinator.settings.stall_timeout,
         )
 
 
