@@ -74,16 +74,25 @@ class FtpFolders:
 
         A path in the command that lists may be taken for a pattern, or for options.
         """
+        if await self._entered(connection, folder):
+            return True
+        if not await self._is_there(connection, folder):
+            return False
+        # Somebody may have made it just now.
+        if await self._entered(connection, folder):
+            return True
+        raise AccessError(
+            f"cannot enter {folder}: the server says 550 to a folder that it lists",
+            hint="check the permissions on the server",
+        )
+
+    async def _entered(self, connection: Connection, folder: str) -> bool:
+        """Tell whether the server has entered a folder; raises what is no plain 550."""
         try:
             await connection.ask(f"CWD {folder}")
         except aioftp.StatusCodeError as error:
             if not error.received_codes[-1].matches("550") or is_denial(error.info, folder):
                 raise
-            if await self._is_there(connection, folder):
-                raise AccessError(
-                    f"cannot enter {folder}: the server says 550 to a folder that it lists",
-                    hint="check the permissions on the server",
-                ) from error
             return False
         return True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 
@@ -166,6 +168,24 @@ async def test_a_folder_that_may_not_be_entered_is_no_empty_one(machine, reply):
                 await store.scan("d/sub/", folders=True)
             # What is asked for will not be found there, and that is told.
             assert await keys(store, "d/") == ["d/a", "d/sub"]
+
+
+class Once(list[str]):
+    """One reply; then the server answers by itself again."""
+
+    def pop(self, *_: Any) -> str:
+        reply = self[0]
+        self.clear()
+        return reply
+
+
+@pytest.mark.parametrize("machine", [True, False])
+async def test_a_folder_that_was_made_just_now_may_be_entered(machine):
+    async with scripted_ftp() as server:
+        _with_a_folder(server, machine=machine)
+        server.replies["CWD /d/sub"] = Once(["550 Failed to change directory.", ""])
+        async with opened(server) as store:
+            assert await keys(store, "d/sub/") == ["d/sub/b"]
 
 
 @pytest.mark.parametrize("machine", [True, False])

@@ -40,9 +40,7 @@ from transfer.events import (
     PartRaised,
     Progress,
 )
-from transfer.events import (
-    Event as RunEvent,
-)
+from transfer.events import Event as RunEvent
 from transfer.journal import Journal
 from transfer.machine import Failed, Machine, Put, Send
 from transfer.pacing import Pacer, Sample
