@@ -52,7 +52,7 @@ def temporary_name(name: str) -> str:
 
 def aside_name(name: str, nonce: str) -> str:
     """Return where an old file waits while a new one takes its name; never taken for a leftover."""
-    short = name.encode()[:200].decode(errors="ignore")
+    short = os.fsencode(name)[:200].decode(errors="ignore")
     return f"{short}.before-{nonce[:8]}"
 
 
