@@ -148,3 +148,25 @@ async def test_one_that_never_got_so_far_is_only_forgotten(here):
     await aged(here, WEEK + 1)
     assert (await look(here)).forgotten == 1
     assert await states(here) == {}
+
+
+async def test_what_others_have_in_the_same_database_is_theirs(here, tmp_path):
+    upload = await opened(here)
+    await aged(here, WEEK + 60)
+    async with inside(tmp_path, SigningStore(), prefix="other/") as other:
+        reaped = await look(other)
+        assert (reaped.aborted, reaped.failed, reaped.forgotten) == (0, 0, 0)
+        assert await other.coordinator.uploads.count_open() == 0
+        assert (await (await other.asker()).get(f"{OWN}/uploads/{upload}")).status_code == 404
+    assert await states(here) == {upload: "open"}
+    assert await here.coordinator.uploads.count_open() == 1
+    assert (await look(here)).aborted == 1
+
+
+async def test_uploads_from_before_destinations_were_told_apart_are_anybodys(here):
+    upload = await opened(here)
+    async with here.coordinator.database.writing() as connection:
+        await connection.execute(update(UPLOADS).values(destination=""))
+    await aged(here, WEEK + 60)
+    assert (await look(here)).aborted == 1
+    assert await states(here) == {upload: "aborted"}

@@ -64,6 +64,8 @@ UPLOADS = Table(
     METADATA,
     Column("id", String(32), primary_key=True),
     Column("request_id", String(64), unique=True, nullable=False),
+    # Two coordinators may have one database, and each but its own store.
+    Column("destination", String(64), nullable=False, server_default=""),
     Column("principal", String(255), nullable=False),
     Column("key", Text, nullable=False),
     Column("store_id", Text, nullable=False, default=""),

@@ -66,6 +66,11 @@ class Destination:
         """Where that is, as people write it."""
         return f"{self.store.url}/{self.prefix}".rstrip("/")
 
+    @property
+    def digest(self) -> str:
+        """What tells it from others in the database."""
+        return hashlib.sha256(self.shown.encode()).hexdigest()
+
     def inner(self, key: str) -> str:
         """Return the store's key for one of ours."""
         return self.prefix + key

@@ -71,9 +71,10 @@ async def reap(uploads: Uploads, database: Database, lifetime: float) -> Reaped:
     reaped = Reaped()
     owed = (UPLOADS.c.state == SessionState.ABORTING) & (UPLOADS.c.touched <= now - OWED_AFTER)
     old = UPLOADS.c.state.in_(UNFINISHED) & (UPLOADS.c.touched <= now - lifetime)
-    for upload_id, size in await _candidates(database, owed | old):
+    due = uploads.own & (owed | old)
+    for upload_id, size in await _candidates(database, due):
         try:
-            if await uploads.give_up(upload_id, owed | old):
+            if await uploads.give_up(upload_id, due):
                 reaped.aborted += 1
                 reaped.size += size
         except TransferError as error:
@@ -81,7 +82,8 @@ async def reap(uploads: Uploads, database: Database, lifetime: float) -> Reaped:
             reaped.errors.append(str(error))
     ended = UPLOADS.c.state.not_in(UNFINISHED) & (UPLOADS.c.touched <= now - lifetime)
     async with database.writing() as connection:
-        reaped.forgotten = (await connection.execute(delete(UPLOADS).where(ended))).rowcount
+        forgotten = await connection.execute(delete(UPLOADS).where(ended, uploads.own))
+        reaped.forgotten = forgotten.rowcount
     return reaped
 
 

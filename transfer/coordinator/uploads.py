@@ -64,7 +64,10 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Uploads:
-    """All sessions; `enabled` False means that multipart is switched off."""
+    """All sessions; `enabled` False means that multipart is switched off.
+
+    `own` are those of this destination: others may have the same database.
+    """
 
     def __init__(
         self, destination: Destination, database: Database, *, enabled: bool = True
@@ -72,6 +75,7 @@ class Uploads:
         self._to = destination
         self._database = database
         self._enabled = enabled
+        self.own = UPLOADS.c.destination.in_((destination.digest, ""))
         self._locks: dict[str, anyio.Lock] = {}
         self.arrivals = Arrivals()
 
@@ -260,7 +264,9 @@ class Uploads:
         """Return how many uploads are neither completed nor aborted."""
         async with self._database.reading() as connection:
             found = await connection.execute(
-                select(func.count()).select_from(UPLOADS).where(UPLOADS.c.state.in_(UNFINISHED))
+                select(func.count())
+                .select_from(UPLOADS)
+                .where(UPLOADS.c.state.in_(UNFINISHED), self.own)
             )
             return int(found.scalar_one())
 
@@ -284,6 +290,7 @@ class Uploads:
         row: dict[str, object] = {
             "id": secrets.token_hex(16),
             "request_id": request_id,
+            "destination": self._to.digest,
             "principal": principal.name,
             "key": key,
             "store_id": "",
@@ -298,7 +305,9 @@ class Uploads:
             "touched": now,
         }
         known = select(UPLOADS).where(
-            UPLOADS.c.request_id == row["request_id"], UPLOADS.c.principal == principal.name
+            UPLOADS.c.request_id == row["request_id"],
+            UPLOADS.c.principal == principal.name,
+            self.own,
         )
         async with self._database.writing() as connection:
             found = (await connection.execute(known)).first()
@@ -327,7 +336,7 @@ class Uploads:
         if _ID.fullmatch(upload_id):
             async with self._database.reading() as connection:
                 rows = await connection.execute(
-                    select(UPLOADS).where(UPLOADS.c.id == upload_id, *conditions)
+                    select(UPLOADS).where(UPLOADS.c.id == upload_id, self.own, *conditions)
                 )
                 row = rows.first()
         if row is None:
