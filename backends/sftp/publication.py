@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from backends.partial_file import permissions_until_shown
+from backends.sftp.attributes import is_special
 from transfer.errors import ExistsError, StoreError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ async def check_target(session: Session, path: str, *, no_clobber: bool) -> int 
         return None
     if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
         raise _is_folder(path)
+    if is_special(found):
+        raise StoreError(f"{path} is not a regular file: it is not replaced")
     if no_clobber:
         raise ExistsError(f"{path} exists")
     return found.permissions

@@ -13,7 +13,7 @@ from tests.conformance.suite import keys, put
 from tests.support.fake_ssh import FakeSsh
 from tests.support.file_servers import sshd
 from transfer.engine import Engine
-from transfer.errors import StalledError, StoreError
+from transfer.errors import ConnectionLostError, StalledError, StoreError
 from transfer.registry import locate, open_folder
 from transfer.settings import Settings
 from transfer.store import Context
@@ -46,6 +46,7 @@ class DeadDisk(asyncssh.SFTPServer):
 
     def __init__(self, channel, root):
         super().__init__(channel, chroot=root)
+        self._connection = channel.get_connection()
 
     async def stat(self, path):
         return await self._unless_dead(super().stat, path)
@@ -62,6 +63,8 @@ class DeadDisk(asyncssh.SFTPServer):
     async def _unless_dead(self, ask, path):
         if f"{ask.__name__}-dead".encode() in path or LEFTOVER.encode() in path:
             await anyio.sleep(60)
+        if f"{ask.__name__}-ends".encode() in path:
+            self._connection.abort()
         return ask(path)
 
 
@@ -89,6 +92,17 @@ async def test_a_link_to_a_disk_that_does_not_answer_is_not_waited_for(dead_disk
         assert await keys(store, "other/") == ["other/a"]
 
 
+async def test_a_connection_that_ends_in_a_listing_leaves_no_link_empty(dead_disk):
+    """What was not looked at is no empty file."""
+    room = dead_disk.folder / "room"
+    room.mkdir()
+    (room / "file").write_bytes(b"x")
+    (room / "stat-ends").symlink_to("file")
+    async with opened(dead_disk.url) as store:
+        with anyio.fail_after(10), pytest.raises(ConnectionLostError):
+            await store.scan("room/")
+
+
 async def test_a_folder_of_others_that_does_not_answer_is_not_waited_for(dead_disk):
     async with opened(dead_disk.url, confined=True) as store:
         with anyio.fail_after(10), pytest.raises(StalledError):
@@ -114,6 +128,10 @@ async def test_what_is_no_file_is_named_and_left_alone(sshd, monkeypatch, tmp_pa
         listed = {info.key: info.size for info in (await store.scan("special/")).objects}
         with pytest.raises(StoreError, match="not a regular file: it is left alone"):
             await store.stat("special/pipe")
+        for name in ("pipe", "to-pipe"):
+            with pytest.raises(StoreError, match="not a regular file: it is not replaced"):
+                await put(store, f"special/{name}", b"new")
+    assert (room / "pipe").is_fifo()
     wanted = {"special/file": 1, "special/pipe": 0, "special/to-file": 1, "special/to-pipe": 0}
     assert listed == wanted
     async with Engine(Settings()) as engine:
